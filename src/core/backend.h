@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Back ends: what stands behind a disk controller, a network card, a serial port, a screen.
+ * Front ends (src/dev) hold a pointer to one; src/disk, src/net and src/ui implement them.
+ */
+#ifndef WIRT_CORE_BACKEND_H
+#define WIRT_CORE_BACKEND_H
+
+#include "base/types.h"
+
+#include <sys/uio.h>
+
+/* ------------------------------------------------------------------ disk -- */
+
+enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_WRITE_ZEROES };
+
+/* One request; lives in its owner until done() is called. */
+struct blk_req {
+    enum blk_op op;
+    u64 offset; /* bytes; a multiple of 512 */
+    u64 len;    /* bytes; for read and write the sum of iov */
+    const struct iovec *iov;
+    int niov;
+    bool fua; /* a write that is on the disk when done */
+    /* Called once, on an I/O thread or, for requests that fail at once, inside blk_submit().
+     * result: 0 or -errno. */
+    void (*done)(struct blk_req *r, int result);
+    void *opaque;
+};
+
+struct blk {
+    const struct blk_ops *ops;
+    u64 size;        /* bytes */
+    u32 block_size;  /* what the image advises as physical block, 512 or 4096 */
+    bool readonly;
+    char path[256];  /* for messages */
+};
+
+struct blk_ops {
+    /* Never blocks.  Requests may complete in any order; a flush covers writes that were done
+     * before it was submitted.  Out-of-range requests complete with -EINVAL. */
+    void (*submit)(struct blk *b, struct blk_req *r);
+    /* Waits for requests under way, flushes, frees. */
+    void (*close)(struct blk *b);
+};
+
+/* --------------------------------------------------------------- network -- */
+
+enum { NIC_FRAME_MAX = 65550 + 18 };
+
+/* Offload that came with a frame: the fields of struct virtio_net_hdr (virtio 1.1, 5.1.6). */
+struct nic_offload {
+    u8 flags;    /* 1 = checksum needed at csum_start+csum_offset */
+    u8 gso_type; /* 0 none, 1 TCPv4, 3 UDP, 4 TCPv6, 0x80 ECN */
+    u16 hdr_len, gso_size, csum_start, csum_offset;
+};
+
+/* The card's side: a frame arrives.  On the loop's thread.  False = no buffer now; the back end
+ * keeps it and calls again after nic_backend.ops->ready(). */
+struct nic_frontend {
+    bool (*receive)(void *opaque, const struct iovec *iov, int niov, const struct nic_offload *o);
+    void *opaque;
+    bool offload; /* takes frames with offload (else they come whole and cut) */
+};
+
+struct nic_backend {
+    const struct nic_backend_ops *ops;
+    struct nic_frontend *front;
+};
+
+struct nic_backend_ops {
+    /* A frame leaves the card; from any thread; copied before it returns.  o may be NULL. */
+    void (*send)(struct nic_backend *b, const struct iovec *iov, int niov,
+                 const struct nic_offload *o);
+    /* The card has buffers again.  From any thread. */
+    void (*ready)(struct nic_backend *b);
+    void (*close)(struct nic_backend *b);
+};
+
+/* ------------------------------------------------------------- character -- */
+
+/* A byte stream, as a serial port or a virtio console has. */
+struct chardev {
+    const struct chardev_ops *ops;
+    /* The device's: takes bytes on the loop's thread, returns how many it took; the rest comes
+     * again after ops->ready(). */
+    size_t (*input)(void *opaque, const u8 *buf, size_t len);
+    void *opaque;
+};
+
+struct chardev_ops {
+    /* From any thread; never blocks the vCPU for long: bytes that cannot go out are kept up to a
+     * bound, then dropped. */
+    void (*write)(struct chardev *c, const u8 *buf, size_t len);
+    void (*ready)(struct chardev *c); /* may be NULL */
+    void (*close)(struct chardev *c);
+};
+
+/* --------------------------------------------------------------- display -- */
+
+/* What a video device shows: 32 bits a pixel, 0x00RRGGBB. */
+struct surface {
+    u32 width, height;
+    u32 stride; /* in pixels */
+    u32 *pixels;
+};
+
+struct display_source {
+    /* Draws the whole screen into *s, (re)allocating pixels with realloc(); any thread. */
+    bool (*draw)(void *opaque, struct surface *s);
+    /* Text mode: rows of UTF-8 lines, malloc'ed; NULL in graphics modes; any thread. */
+    char *(*text)(void *opaque);
+    void *opaque;
+};
+
+/* Keyboard and mouse events to a device; from any thread. */
+struct input_sink {
+    void (*key)(void *opaque, unsigned linux_keycode, bool down); /* <linux/input-event-codes.h> */
+    void (*mouse)(void *opaque, int dx, int dy, int dz, unsigned buttons);
+    void *opaque;
+};
+
+#endif

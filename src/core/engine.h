@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The engine seam: how a machine's processors execute.  `soft` (src/translate), `interp` (src/cpu)
+ * and later `kvm` stand behind it.
+ */
+#ifndef WIRT_CORE_ENGINE_H
+#define WIRT_CORE_ENGINE_H
+
+#include "base/err.h"
+#include "base/types.h"
+#include "core/arch.h"
+
+#include <stdio.h>
+
+struct vm;
+struct vcpu;
+struct engine;
+struct engine_vcpu;
+
+/* Why run() came back. */
+enum run_exit {
+    RUN_EVENT,   /* VCPU_PAUSE, VCPU_STOP or VCPU_RESET is raised */
+    RUN_TRIPLE,  /* triple fault: the board resets the machine */
+    RUN_DIFFERS, /* --check: the two engines disagree; told on stderr */
+    RUN_ERROR,   /* host error, told on stderr */
+};
+
+struct engine_ops {
+    const char *name;
+    struct engine *(*open)(struct vm *vm, struct err *e); /* NULL on error */
+    void (*close)(struct engine *en);
+    /* Once a vCPU, on the main thread, before its thread starts.  -errno. */
+    int (*vcpu_open)(struct engine *en, struct vcpu *v, struct err *e);
+    void (*vcpu_close)(struct vcpu *v);
+    /* On the vCPU's own thread: runs, and sleeps in HLT, until there is a reason to come back. */
+    enum run_exit (*run)(struct vcpu *v);
+    /* From any thread: run() looks at vcpu.events soon. */
+    void (*kick)(struct vcpu *v);
+    /* While the vCPU is parked. */
+    void (*get_state)(struct vcpu *v, struct cpu_state *s);
+    void (*set_state)(struct vcpu *v, const struct cpu_state *s);
+    /* The physical map changed in [base, base+size).  From any thread; may be NULL. */
+    void (*map)(struct engine *en, u64 base, u64 size);
+    /* --stats, after all vCPUs stopped; may be NULL. */
+    void (*print_stats)(struct engine *en, FILE *f);
+};
+
+extern const struct engine_ops engine_interp; /* src/cpu/engine_interp.c */
+extern const struct engine_ops engine_soft;   /* src/translate/engine_soft.c */
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The machine: memory, buses, clock, processors, and its life (run, pause, reset, stop).  What the
+ * machine is made of is the board's business (src/board).
+ *
+ * Lock order: vm.lock < device locks < pci < i8259, ioapic < lapic < bus.lock < vcpu.lock, trace.
+ */
+#ifndef WIRT_CORE_VM_H
+#define WIRT_CORE_VM_H
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/trace.h"
+#include "base/types.h"
+#include "core/bus.h"
+#include "core/engine.h"
+#include "core/mem.h"
+#include "core/vcpu.h"
+
+enum { VM_CPUS_MAX = 64 };
+
+/* Why a machine ended. */
+enum vm_end {
+    VM_RUNNING,
+    VM_POWEROFF, /* the guest powered itself off */
+    VM_RESET,    /* the guest reset itself and --no-reboot was given */
+    VM_QUIT,     /* the user ended it */
+    VM_DEBUG,    /* isa-debug-exit; code in vm.exit_code */
+    VM_FAILED,   /* engine error */
+};
+
+struct cpu_config {
+    unsigned count;
+    const char *model; /* "max", "qemu64", ...: src/cpu/cpuid.c knows them */
+    bool check;        /* lockstep: --check */
+    bool perf_map;     /* write /tmp/perf-PID.map */
+};
+
+struct vm {
+    const char *name;
+    struct trace trace;
+    struct loop *loop;
+    struct clock *clock;
+    struct mem mem;
+    struct bus pio, mmio;
+    struct dma dma; /* mmio and mem, for devices */
+    struct cpu_config cpu;
+    unsigned ncpus;
+    struct vcpu *vcpu; /* ncpus of them */
+    const struct engine_ops *engine;
+    struct engine *e;
+
+    /* The board's: puts all devices into their reset state; vCPUs are parked.  Then the vCPUs get
+     * cpu_state_reset(), and boot_state() if set (direct kernel boot) for vCPU 0. */
+    void (*reset)(void *opaque);
+    void (*boot_state)(void *opaque, struct cpu_state *s);
+    void *board;
+    bool no_reboot;
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t changed;
+    unsigned parked; /* vCPUs outside run() */
+    bool paused, stopping, resetting;
+    enum vm_end end;
+    int exit_code;
+};
+
+/* Memory, buses, clock, loop; no processors yet.  ram_size: bytes, a multiple of 1 MiB. */
+int vm_init(struct vm *vm, const char *name, u64 ram_size, struct err *e);
+/* Opens the engine and its vCPUs; ncpus from 1 to VM_CPUS_MAX. */
+int vm_open_cpus(struct vm *vm, const struct engine_ops *engine, const struct cpu_config *cfg,
+                 struct err *e);
+/* Resets, starts the vCPU threads and runs the event loop until the machine has ended. */
+enum vm_end vm_run(struct vm *vm);
+/* Stops threads, closes everything that vm_init() and vm_open_cpus() opened. */
+void vm_destroy(struct vm *vm);
+
+/* From any thread, also a vCPU's inside a device callback: takes effect soon, does not wait. */
+void vm_request_reset(struct vm *vm);
+void vm_request_end(struct vm *vm, enum vm_end why, int exit_code);
+
+/* On the loop's thread: waits until all vCPUs are parked and the clock stands; and back. */
+void vm_pause(struct vm *vm);
+void vm_resume(struct vm *vm);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A software processor: everything that the interpreter and the translator share about one vCPU.
+ *
+ * How an instruction runs: `s.rip` is the address of the instruction in hand until it has finished;
+ * `next_rip` is where it goes on (branches write it).  An exception leaves the instruction by
+ * cpu_raise(), which does not return: it unwinds to the run loop, which delivers it.  So a handler
+ * checks and reads everything that may fault before it changes any state.
+ *
+ * Only this vCPU's own thread touches it; requests from others come through vcpu.events.
+ */
+#ifndef WIRT_CPU_CPU_H
+#define WIRT_CPU_CPU_H
+
+#include "base/trace.h"
+#include "core/arch.h"
+#include "core/vcpu.h"
+#include "core/vm.h"
+#include "cpu/cpuid.h"
+#include "cpu/insn.h"
+#include "cpu/tlb.h"
+
+/* Exceptions, SDM volume 3, table 6-1. */
+enum {
+    EXC_DE = 0,
+    EXC_DB = 1,
+    EXC_NMI = 2,
+    EXC_BP = 3,
+    EXC_OF = 4,
+    EXC_BR = 5,
+    EXC_UD = 6,
+    EXC_NM = 7,
+    EXC_DF = 8,
+    EXC_TS = 10,
+    EXC_NP = 11,
+    EXC_SS = 12,
+    EXC_GP = 13,
+    EXC_PF = 14,
+    EXC_MF = 16,
+    EXC_AC = 17,
+    EXC_MC = 18,
+    EXC_XM = 19,
+};
+
+/* Error code bits of #PF. */
+enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
+
+#define NO_ERROR_CODE UINT32_MAX
+
+struct cpu {
+    struct cpu_state s; /* architectural; first */
+
+    u64 next_rip;
+
+    /* Derived from s by cpu_derive(). */
+    u8 cpl;
+    u8 code;       /* enum code_mode */
+    u8 stack_size; /* 2, 4 or 8: the width of the stack pointer */
+    bool real;     /* CR0.PE clear */
+    bool vm86;
+    bool long_mode; /* EFER.LMA */
+    bool user;      /* cpl == 3: which TLB and page rights */
+    bool flat;      /* CS, DS, ES, SS: base 0, limit 4 GiB, readable, writable (32-bit mode) */
+
+    struct tlb *tlb; /* &tlbs[user]; changes with cpl */
+    struct tlb tlbs[2];
+
+    /* The exception in hand, filled by cpu_raise(). */
+    struct {
+        u8 vector;
+        bool active; /* being delivered: another one makes a double fault */
+        u32 error;   /* or NO_ERROR_CODE */
+    } exc;
+    void *unwind[5]; /* __builtin_setjmp buffer of the run loop */
+
+    bool code_changed; /* this instruction wrote to a PAGE_CODE page: cached code is stale */
+    bool leave;        /* the run loop must look at modes and events before the next instruction:
+                          set by whatever changes mode, CPL, IF, paging, TF, breakpoints */
+    u64 insn_count;    /* instructions begun, for --stats and bisecting */
+
+    const struct cpuid_model *model;
+    struct vcpu *vcpu;
+    struct vm *vm;
+    struct icache *icache;     /* the interpreter's decoded code (cpu/interp.c) */
+    struct hostrun *hostrun;   /* stubs that run vector and x87 code (cpu/hostrun.c) */
+    void *translator;          /* the translator's own, NULL under interp */
+};
+
+/* Recomputes what is derived after s was changed as a whole or a mode bit changed; sets `leave`. */
+void cpu_derive(struct cpu *c);
+
+/* Allocates what a software processor needs (TLBs, caches); -errno. */
+int cpu_open(struct cpu *c, struct vcpu *v, struct err *e);
+void cpu_close(struct cpu *c);
+
+/* Leaves the instruction with an exception.  error: NO_ERROR_CODE for vectors without one. */
+_Noreturn void cpu_raise(struct cpu *c, unsigned vector, u32 error);
+
+static inline _Noreturn void cpu_ud(struct cpu *c)
+{
+    cpu_raise(c, EXC_UD, NO_ERROR_CODE);
+}
+
+static inline _Noreturn void cpu_gp(struct cpu *c, u32 error)
+{
+    cpu_raise(c, EXC_GP, error);
+}
+
+/* The handler of an op table row; generated prototypes in ops.h: exec_add, exec_jcc, ... */
+typedef void insn_fn(struct cpu *c, const struct insn *i);
+
+/* ------------------------------------------------ general registers -- */
+
+static inline u64 gpr_read(const struct cpu *c, unsigned reg, unsigned size)
+{
+    u64 v = c->s.gpr[reg];
+    return size == 8 ? v : size == 4 ? (u32)v : size == 2 ? (u16)v : (u8)v;
+}
+
+/* 32-bit writes clear the upper half; 8- and 16-bit writes keep it. */
+static inline void gpr_write(struct cpu *c, unsigned reg, unsigned size, u64 v)
+{
+    u64 *r = &c->s.gpr[reg];
+    switch (size) {
+    case 8:
+        *r = v;
+        break;
+    case 4:
+        *r = (u32)v;
+        break;
+    case 2:
+        *r = (*r & ~0xffffull) | (u16)v;
+        break;
+    default:
+        *r = (*r & ~0xffull) | (u8)v;
+        break;
+    }
+}
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Linear memory as the software processor reaches it: TLB, page walks, MMIO, page crossings.
+ * Faults leave by cpu_raise().  SDM volume 3, chapter 4.
+ */
+#ifndef WIRT_CPU_MMU_H
+#define WIRT_CPU_MMU_H
+
+#include "cpu/cpu.h"
+
+/* ---- data, with the rights of the current CPL (size 1, 2, 4, 8; any alignment) ---- */
+
+u64 mmu_read_slow(struct cpu *c, u64 lin, unsigned size);
+void mmu_write_slow(struct cpu *c, u64 lin, unsigned size, u64 v);
+
+static inline u64 mmu_read(struct cpu *c, u64 lin, unsigned size)
+{
+    void *p = tlb_lookup(c->tlb, lin, size, TLB_READ);
+    if (unlikely(!p))
+        return mmu_read_slow(c, lin, size);
+    switch (size) {
+    case 8:
+        return __atomic_load_n((u64 *)p, __ATOMIC_RELAXED);
+    case 4:
+        return __atomic_load_n((u32 *)p, __ATOMIC_RELAXED);
+    case 2:
+        return __atomic_load_n((u16 *)p, __ATOMIC_RELAXED);
+    default:
+        return *(volatile u8 *)p;
+    }
+}
+
+static inline void mmu_write(struct cpu *c, u64 lin, unsigned size, u64 v)
+{
+    void *p = tlb_lookup(c->tlb, lin, size, TLB_WRITE);
+    if (unlikely(!p)) {
+        mmu_write_slow(c, lin, size, v);
+        return;
+    }
+    switch (size) {
+    case 8:
+        __atomic_store_n((u64 *)p, v, __ATOMIC_RELAXED);
+        break;
+    case 4:
+        __atomic_store_n((u32 *)p, (u32)v, __ATOMIC_RELAXED);
+        break;
+    case 2:
+        __atomic_store_n((u16 *)p, (u16)v, __ATOMIC_RELAXED);
+        break;
+    default:
+        *(volatile u8 *)p = (u8)v;
+        break;
+    }
+}
+
+/* Any length up to 4096 (vector operands, FXSAVE, descriptors); all or nothing: every page is
+ * checked before the first byte moves. */
+void mmu_read_bytes(struct cpu *c, u64 lin, void *buf, unsigned len);
+void mmu_write_bytes(struct cpu *c, u64 lin, const void *buf, unsigned len);
+
+/* Raises what a write of len bytes would raise; changes only accessed and dirty bits. */
+void mmu_probe_write(struct cpu *c, u64 lin, unsigned len);
+
+/*
+ * For read-modify-write and LOCK: the host address when the operand is plain RAM inside one page
+ * (write rights checked, pages with code included: then c->code_changed and page_gen are seen to
+ * after the access by mmu_rmw_done()); NULL when it is MMIO or crosses a page: use mmu_read() and
+ * mmu_write() after mmu_probe_write(), under mmu_split_lock() when LOCK is given.
+ */
+void *mmu_rmw(struct cpu *c, u64 lin, unsigned size);
+void mmu_rmw_done(struct cpu *c, u64 lin, unsigned size);
+/* A machine-wide mutex that makes split and MMIO LOCKs exclusive against each other. */
+void mmu_split_lock(struct cpu *c);
+void mmu_split_unlock(struct cpu *c);
+
+/* ---- supervisor accesses whatever the CPL (descriptor tables, TSS, pushes of inner stacks) ---- */
+
+u64 mmu_read_sys(struct cpu *c, u64 lin, unsigned size);
+void mmu_write_sys(struct cpu *c, u64 lin, unsigned size, u64 v);
+
+/* ---- code ---- */
+
+/* The host address of code at linear address lin (valid to the end of its page) and its position
+ * in the memfd in *ram_off (UINT64_MAX: not in the memfd); NULL: MMIO, use mmu_fetch_byte().
+ * Raises #PF as an instruction fetch does.  Does not set PAGE_CODE. */
+const u8 *mmu_code(struct cpu *c, u64 lin, u64 *ram_off);
+u8 mmu_fetch_byte(struct cpu *c, u64 lin);
+
+/* ---- maintenance ---- */
+
+void mmu_flush(struct cpu *c, bool global_too); /* CR3 load, CR0/CR4 changes, VCPU_FLUSH */
+void mmu_flush_page(struct cpu *c, u64 lin);    /* INVLPG */
+/* Page ram_off now holds cached code: sets PAGE_CODE and sees that no CPU keeps a writable TLB
+ * entry for it before it returns control to that CPU's next block. */
+void mmu_protect_code(struct cpu *c, u64 ram_off);
+
+/* Linear to physical without side effects, for debuggers and traces; false = not mapped. */
+bool mmu_debug_translate(struct cpu *c, u64 lin, u64 *gpa);
+
+#endif
