@@ -20,7 +20,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 
 int err_prefix(struct err *e, const char *fmt, ...)
 {
-    char whole[sizeof(e->msg)];
+    char whole[sizeof(((struct err *)0)->msg)];
     va_list ap;
     int n;
 
