@@ -47,6 +47,10 @@ enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
 
 #define NO_ERROR_CODE UINT32_MAX
 
+/* Which TLB serves: by privilege, and for supervisor code by EFLAGS.AC under SMAP.  MMU_ALIGN is
+ * user code with alignment checks on; nothing is ever entered into it. */
+enum mmu_idx { MMU_KERNEL, MMU_USER, MMU_KERNEL_AC, MMU_ALIGN, MMU_IDX_COUNT };
+
 struct cpu {
     struct cpu_state s; /* architectural; first */
 
@@ -62,8 +66,17 @@ struct cpu {
     bool user;      /* cpl == 3: which TLB and page rights */
     bool flat;      /* CS, DS, ES, SS: base 0, limit 4 GiB, readable, writable (32-bit mode) */
 
-    struct tlb *tlb; /* &tlbs[user]; changes with cpl */
-    struct tlb tlbs[2];
+    /* Which segments plain accesses may use: bit SEG_READ, SEG_WRITE, clear also for expand-down.
+     * Kept by cpu_derive() and whoever loads a segment register (seg_derive()). */
+    u8 seg_ok[SEG_COUNT];
+
+    struct tlb *tlb; /* &tlbs[mmu_idx]; changes with cpl and EFLAGS.AC: cpu_mmu_idx() */
+    u8 mmu_idx;      /* enum mmu_idx */
+    struct tlb tlbs[MMU_IDX_COUNT];
+    struct ram_range {
+        u64 base, size; /* guest-physical; whole pages */
+        u8 *hva, *whva; /* where reads and writes go; whva NULL: not writable */
+    } ram[2];           /* the regions that page walks hit last; mmu.c */
 
     /* The exception in hand, filled by cpu_raise(). */
     struct {
@@ -71,23 +84,29 @@ struct cpu {
         bool active; /* being delivered: another one makes a double fault */
         u32 error;   /* or NO_ERROR_CODE */
     } exc;
-    void *unwind[5]; /* __builtin_setjmp buffer of the run loop */
+    void *unwind[5];   /* __builtin_setjmp buffer of the run loop */
+    bool triple_fault; /* shut down: the run loop leaves with RUN_TRIPLE */
+    u64 dr6_pending;   /* data and I/O breakpoints hit by this instruction: #DB after it */
 
     bool code_changed; /* this instruction wrote to a PAGE_CODE page: cached code is stale */
     bool leave;        /* the run loop must look at modes and events before the next instruction:
                           set by whatever changes mode, CPL, IF, paging, TF, breakpoints */
+    bool slow_step;    /* TF, RF, code breakpoints or int_shadow: instructions run one by one */
     u64 insn_count;    /* instructions begun, for --stats and bisecting */
 
     const struct cpuid_model *model;
     struct vcpu *vcpu;
     struct vm *vm;
-    struct icache *icache;     /* the interpreter's decoded code (cpu/interp.c) */
-    struct hostrun *hostrun;   /* stubs that run vector and x87 code (cpu/hostrun.c) */
-    void *translator;          /* the translator's own, NULL under interp */
+    struct icache *icache;   /* the interpreter's decoded code (cpu/interp.c) */
+    struct hostrun *hostrun; /* stubs that run vector and x87 code (cpu/hostrun.c) */
+    void *translator;        /* the translator's own, NULL under interp */
 };
 
 /* Recomputes what is derived after s was changed as a whole or a mode bit changed; sets `leave`. */
 void cpu_derive(struct cpu *c);
+
+/* Chooses the TLB after CPL or AC changed; cpu_derive() does it too. */
+void cpu_mmu_idx(struct cpu *c);
 
 /* Allocates what a software processor needs (TLBs, caches); -errno. */
 int cpu_open(struct cpu *c, struct vcpu *v, struct err *e);

@@ -23,6 +23,8 @@ static inline u64 seg_linear(struct cpu *c, enum seg_reg seg, u64 off, unsigned 
         if (likely((u64)(((s64)lin >> 47) + 1) <= 1 &&
                    (u64)(((s64)(lin + size - 1) >> 47) + 1) <= 1))
             return lin;
+    } else if (likely(c->seg_ok[seg] >> a & 1 && off + size - 1 <= c->s.seg[seg].limit)) {
+        return (u32)(c->s.seg[seg].base + off);
     }
     return seg_linear_slow(c, seg, off, size, a);
 }
@@ -45,6 +47,25 @@ static inline u64 insn_ea(const struct cpu *c, const struct insn *i)
 void seg_load(struct cpu *c, enum seg_reg seg, u16 sel);
 /* Real and virtual-8086 mode form: base = sel << 4. */
 void seg_load_real(struct cpu *c, enum seg_reg seg, u16 sel);
+
+/* After s.seg[seg] was changed: what is derived from it alone (seg_ok, flat). */
+void seg_derive(struct cpu *c, enum seg_reg seg);
+
+/* ---- descriptors ---- */
+
+/* Reads the 8 bytes of the descriptor that sel names; raises vector(sel) beyond the table's limit
+ * (or null LDT).  *lin gets its linear address. */
+u64 desc_read(struct cpu *c, u16 sel, unsigned vector, u64 *lin);
+/* The same without raising: false when it is beyond the limit.  Page faults still raise. */
+bool desc_try(struct cpu *c, u16 sel, u64 *desc, u64 *lin);
+void desc_set_accessed(struct cpu *c, u64 lin, u64 desc);
+/* Splits a descriptor (low 8 bytes) into a segment register. */
+struct segment desc_segment(u64 desc, u16 sel);
+
+static inline unsigned desc_dpl(u64 desc)
+{
+    return desc >> 45 & 3;
+}
 
 /* ---- the stack ---- */
 
