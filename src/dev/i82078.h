@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Intel 82078 floppy disk controller with two drives.
+ */
+#ifndef WIRT_DEV_I82078_H
+#define WIRT_DEV_I82078_H
+
+#include "base/clock.h"
+#include "base/trace.h"
+#include "core/bus.h"
+#include "core/irq.h"
+#include "core/state.h"
+#include "dev/blkio.h"
+#include "dev/i8237.h"
+
+/* CMOS byte 10h: a nibble a drive, drive 0 the upper. */
+enum i82078_drive_type {
+    I82078_NONE = 0,
+    I82078_360K = 1,
+    I82078_1200K = 2,
+    I82078_720K = 3,
+    I82078_1440K = 4,
+    I82078_2880K = 5,
+};
+
+struct i82078_drive {
+    struct blk *blk;                 /* NULL: no medium */
+    u8 type;                         /* enum i82078_drive_type, I82078_NONE: no drive */
+    u8 heads, tracks, sectors, rate; /* of the medium, from its size */
+    u8 track;                        /* where the head stands */
+    u8 changed;                      /* the disk change line */
+    u8 perpendicular;
+};
+
+struct i82078 {
+    pthread_mutex_t lock;
+    struct trace *trace;
+    struct clock *clock;
+    struct i8237 *dma;
+    unsigned dma_ch;
+    struct irq irq;
+    struct region io;  /* 6 ports at 3f0 */
+    struct region dir; /* 1 port at 3f7 */
+    struct i82078_drive drive[2];
+    struct timer timer; /* the end of a seek or reset, and a DMA channel not ready yet */
+
+    u8 dor, tdr, dsr, ccr, msr;
+    u8 status[4]; /* ST0-ST3 */
+    u8 config[3]; /* CONFIGURE */
+    u8 specify[2];
+    u8 locked;
+    u8 fifo[16]; /* command and result bytes */
+    u8 fifo_pos, fifo_len;
+    u8 phase;
+    u8 sense_pending; /* SENSE INTERRUPT answers due: bit a drive */
+    u8 sense_st0[4];
+    u8 irq_level;
+    u8 pcn[4]; /* present cylinder numbers */
+
+    /* The data command under way. */
+    u8 cmd, unit, head, cyl, sector, size_code, eot, dtl, want_head;
+    u8 multi_track, implied;
+    u8 io_busy, reset_wanted;
+    u8 tc;
+    u8 error_st1, error_st2;
+    u16 buf_pos, buf_len;
+    u32 timer_job;
+    u8 buf[512];
+    struct blkio io_req;
+};
+
+/* drives: their media, NULL = an empty drive; types as CMOS names them, I82078_NONE = no drive.
+ * dma and clock stay the board's. */
+struct i82078_config {
+    struct blk *blk[2];
+    enum i82078_drive_type type[2];
+    struct irq irq;
+    struct i8237 *dma;
+    unsigned dma_ch;
+};
+
+void i82078_init(struct i82078 *f, const struct i82078_config *cfg, struct clock *clock,
+                 struct trace *t);
+void i82078_reset(struct i82078 *f);
+
+/* The drive type that takes an image of this many bytes: for CMOS and for i82078_config. */
+enum i82078_drive_type i82078_type_for(u64 size);
+
+/* Another disk (NULL = none); sets the disk change line.  -EBUSY while a request is under way. */
+int i82078_change_medium(struct i82078 *f, unsigned drive, struct blk *b);
+
+extern const struct state_desc i82078_state;
+
+#endif
