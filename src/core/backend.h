@@ -21,19 +21,20 @@ struct blk_req {
     u64 len;    /* bytes; for read and write the sum of iov */
     const struct iovec *iov;
     int niov;
-    bool fua; /* a write that is on the disk when done */
-    /* Called once, on an I/O thread or, for requests that fail at once, inside blk_submit().
-     * result: 0 or -errno. */
+    bool fua;        /* a write that is on the disk when done */
+    bool may_inline; /* done() may be called inside blk_submit() when the data was at hand */
+    /* Called once, on an I/O thread or, for requests that fail at once (and with may_inline),
+     * inside blk_submit().  result: 0 or -errno. */
     void (*done)(struct blk_req *r, int result);
     void *opaque;
 };
 
 struct blk {
     const struct blk_ops *ops;
-    u64 size;        /* bytes */
-    u32 block_size;  /* what the image advises as physical block, 512 or 4096 */
+    u64 size;       /* bytes */
+    u32 block_size; /* what the image advises as physical block, 512 or 4096 */
     bool readonly;
-    char path[256];  /* for messages */
+    char path[256]; /* for messages */
 };
 
 struct blk_ops {

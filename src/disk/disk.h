@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Disk images: opening one gives a struct blk (core/backend.h).
+ *
+ * A regular file or a block device.  Its size counts in 512-byte sectors: a last piece of a sector
+ * counts as a whole one that reads as zeros behind the file's end, and the file grows to it when
+ * the guest writes there.
+ */
+#ifndef WIRT_DISK_DISK_H
+#define WIRT_DISK_DISK_H
+
+#include "base/err.h"
+#include "base/types.h"
+#include "core/backend.h"
+
+enum { DISK_SECTOR = 512 };
+
+enum disk_cache {
+    DISK_WRITEBACK,    /* the host's page cache; data is safe after a flush */
+    DISK_WRITETHROUGH, /* the same, and each write is safe when done */
+    DISK_DIRECT,       /* O_DIRECT */
+    DISK_UNSAFE,       /* flushes are ignored: for machines that are thrown away */
+};
+
+struct disk_options {
+    bool readonly;
+    bool snapshot; /* writes go to a temporary file that disappears at close */
+    enum disk_cache cache;
+    const char *format;  /* NULL = look; "raw" */
+    bool no_uring;       /* always the thread pool */
+    bool no_lock;        /* somebody else sees to it that there is one user */
+    struct trace *trace; /* may be NULL */
+};
+
+/*
+ * Opens and locks the image.  -errno with one line that names the file: missing, a directory,
+ * empty, in use by another program, a format that is not known, write-protected. Close with
+ * (*b)->ops->close(*b).
+ */
+int disk_open(struct blk **b, const char *path, const struct disk_options *o, struct err *e);
+
+/* "writeback", "writethrough", "none" (DISK_DIRECT), "unsafe"; -EINVAL. */
+int disk_cache_parse(enum disk_cache *c, const char *name, struct err *e);
+
+static inline void blk_submit(struct blk *b, struct blk_req *r)
+{
+    b->ops->submit(b, r);
+}
+
+/* One request, waiting for it: for loaders and tools, never on a vCPU or the event loop.  -errno.
+ */
+int blk_sync(struct blk *b, enum blk_op op, u64 offset, void *buf, u64 len);
+
+#endif
