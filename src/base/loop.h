@@ -21,7 +21,8 @@ void loop_turn(struct loop *l, int timeout_ms);
 /* From any thread. */
 void loop_stop(struct loop *l);
 
-/* A watched descriptor; lives in its owner.  All calls on the loop's thread, or before loop_run(). */
+/* A watched descriptor; lives in its owner.  All calls on the loop's thread, or before loop_run().
+ */
 struct loop_fd {
     int fd;
     u32 events; /* EPOLLIN, EPOLLOUT; 0 = watched for nothing now */

@@ -26,9 +26,9 @@ typedef int64_t s64;
 #define GIB                      (1024ull * MIB)
 #define container_of(p, type, m) ((type *)((char *)(p)-offsetof(type, m)))
 
-#define likely(x)                __builtin_expect(!!(x), 1)
-#define unlikely(x)              __builtin_expect(!!(x), 0)
-#define printf_like(f, a)        __attribute__((format(printf, f, a)))
+#define likely(x)         __builtin_expect(!!(x), 1)
+#define unlikely(x)       __builtin_expect(!!(x), 0)
+#define printf_like(f, a) __attribute__((format(printf, f, a)))
 
 /* Arguments are evaluated once. */
 #define min(a, b)                                                                                  \

@@ -14,24 +14,24 @@ enum seg_reg { ES, CS, SS, DS, FS, GS, SEG_COUNT };
 
 /* RFLAGS */
 enum {
-    FLAG_CF   = 1 << 0,
-    FLAG_1    = 1 << 1, /* always set */
-    FLAG_PF   = 1 << 2,
-    FLAG_AF   = 1 << 4,
-    FLAG_ZF   = 1 << 6,
-    FLAG_SF   = 1 << 7,
-    FLAG_TF   = 1 << 8,
-    FLAG_IF   = 1 << 9,
-    FLAG_DF   = 1 << 10,
-    FLAG_OF   = 1 << 11,
+    FLAG_CF = 1 << 0,
+    FLAG_1 = 1 << 1, /* always set */
+    FLAG_PF = 1 << 2,
+    FLAG_AF = 1 << 4,
+    FLAG_ZF = 1 << 6,
+    FLAG_SF = 1 << 7,
+    FLAG_TF = 1 << 8,
+    FLAG_IF = 1 << 9,
+    FLAG_DF = 1 << 10,
+    FLAG_OF = 1 << 11,
     FLAG_IOPL = 3 << 12,
-    FLAG_NT   = 1 << 14,
-    FLAG_RF   = 1 << 16,
-    FLAG_VM   = 1 << 17,
-    FLAG_AC   = 1 << 18,
-    FLAG_VIF  = 1 << 19,
-    FLAG_VIP  = 1 << 20,
-    FLAG_ID   = 1 << 21,
+    FLAG_NT = 1 << 14,
+    FLAG_RF = 1 << 16,
+    FLAG_VM = 1 << 17,
+    FLAG_AC = 1 << 18,
+    FLAG_VIF = 1 << 19,
+    FLAG_VIP = 1 << 20,
+    FLAG_ID = 1 << 21,
 
     FLAGS_ARITH = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF,
 };
@@ -51,43 +51,43 @@ enum {
 #define CR0_PG BIT(31)
 
 enum {
-    CR4_VME        = 1 << 0,
-    CR4_PVI        = 1 << 1,
-    CR4_TSD        = 1 << 2,
-    CR4_DE         = 1 << 3,
-    CR4_PSE        = 1 << 4,
-    CR4_PAE        = 1 << 5,
-    CR4_MCE        = 1 << 6,
-    CR4_PGE        = 1 << 7,
-    CR4_PCE        = 1 << 8,
-    CR4_OSFXSR     = 1 << 9,
+    CR4_VME = 1 << 0,
+    CR4_PVI = 1 << 1,
+    CR4_TSD = 1 << 2,
+    CR4_DE = 1 << 3,
+    CR4_PSE = 1 << 4,
+    CR4_PAE = 1 << 5,
+    CR4_MCE = 1 << 6,
+    CR4_PGE = 1 << 7,
+    CR4_PCE = 1 << 8,
+    CR4_OSFXSR = 1 << 9,
     CR4_OSXMMEXCPT = 1 << 10,
-    CR4_UMIP       = 1 << 11,
-    CR4_FSGSBASE   = 1 << 16,
-    CR4_PCIDE      = 1 << 17,
-    CR4_OSXSAVE    = 1 << 18,
-    CR4_SMEP       = 1 << 20,
-    CR4_SMAP       = 1 << 21,
+    CR4_UMIP = 1 << 11,
+    CR4_FSGSBASE = 1 << 16,
+    CR4_PCIDE = 1 << 17,
+    CR4_OSXSAVE = 1 << 18,
+    CR4_SMEP = 1 << 20,
+    CR4_SMAP = 1 << 21,
 };
 
 enum {
-    EFER_SCE   = 1 << 0,
-    EFER_LME   = 1 << 8,
-    EFER_LMA   = 1 << 10,
-    EFER_NXE   = 1 << 11,
+    EFER_SCE = 1 << 0,
+    EFER_LME = 1 << 8,
+    EFER_LMA = 1 << 10,
+    EFER_NXE = 1 << 11,
     EFER_FFXSR = 1 << 14,
 };
 
 /* Segment attributes: the descriptor's bits 40-47 and 52-55, as VMX and SVM keep them. */
 enum {
     SEG_TYPE = 0xf,
-    SEG_S    = 1 << 4,  /* code or data (clear: system) */
-    SEG_DPL  = 3 << 5,
-    SEG_P    = 1 << 7,
-    SEG_AVL  = 1 << 12,
-    SEG_L    = 1 << 13,
-    SEG_DB   = 1 << 14,
-    SEG_G    = 1 << 15,
+    SEG_S = 1 << 4, /* code or data (clear: system) */
+    SEG_DPL = 3 << 5,
+    SEG_P = 1 << 7,
+    SEG_AVL = 1 << 12,
+    SEG_L = 1 << 13,
+    SEG_DB = 1 << 14,
+    SEG_G = 1 << 15,
 };
 
 struct segment {
@@ -138,10 +138,10 @@ struct cpu_state {
     u64 mtrr_def_type, mtrr_fixed[11], mtrr_base[MTRR_VAR_COUNT], mtrr_mask[MTRR_VAR_COUNT];
     u64 mcg_status;
 
-    bool halted;       /* in HLT, waits for an interrupt */
-    bool wait_sipi;    /* an application processor before its start-up IPI */
-    bool nmi_blocked;  /* until IRET */
-    bool int_shadow;   /* STI, MOV SS, POP SS: the next instruction takes no interrupt */
+    bool halted;      /* in HLT, waits for an interrupt */
+    bool wait_sipi;   /* an application processor before its start-up IPI */
+    bool nmi_blocked; /* until IRET */
+    bool int_shadow;  /* STI, MOV SS, POP SS: the next instruction takes no interrupt */
 
     struct xsave_area x;
 };

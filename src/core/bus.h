@@ -49,7 +49,7 @@ struct bus_table {
 struct bus {
     const char *name;
     struct trace *trace;
-    u64 limit;            /* first address past the bus */
+    u64 limit; /* first address past the bus */
     struct bus_table table[2];
     u32 seq;              /* atomic; readers use table[seq & 1] */
     pthread_mutex_t lock; /* writers; order: after every device lock */

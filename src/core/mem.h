@@ -17,13 +17,13 @@ struct bus;
 
 enum {
     PAGE_SHIFT = 12,
-    PAGE_SIZE  = 1 << PAGE_SHIFT,
-    PAGE_MASK  = PAGE_SIZE - 1,
+    PAGE_SIZE = 1 << PAGE_SHIFT,
+    PAGE_MASK = PAGE_SIZE - 1,
 };
 
 /* Bits of mem.page_flags[ram offset >> PAGE_SHIFT]; atomic. */
 enum {
-    PAGE_CODE  = 1, /* an engine has decoded or translated code of this page: writes must be told */
+    PAGE_CODE = 1,  /* an engine has decoded or translated code of this page: writes must be told */
     PAGE_DIRTY = 2, /* written since a display last looked (video memory only) */
     PAGE_WATCH = 4, /* writes must set PAGE_DIRTY: CPUs keep no writable TLB entry for it */
 };

@@ -27,19 +27,19 @@ struct field {
 
 #define FIELD_MAX(type, member, maximum)                                                           \
     {                                                                                              \
-        #member, offsetof(type, member), sizeof(((type *)0)->member), 1, maximum                   \
+#member, offsetof(type, member), sizeof(((type *)0)->member), 1, maximum                   \
     }
 #define FIELD(type, member) FIELD_MAX(type, member, UINT64_MAX)
 /* An array of scalars. */
 #define FIELD_ARRAY(type, member)                                                                  \
     {                                                                                              \
-        #member, offsetof(type, member), sizeof(((type *)0)->member[0]),                           \
+#member, offsetof(type, member), sizeof(((type *)0)->member[0]),                           \
             ARRAY_SIZE(((type *)0)->member), UINT64_MAX                                            \
     }
 /* Anything without pointers or padding, byte by byte. */
 #define FIELD_BYTES(type, member)                                                                  \
     {                                                                                              \
-        #member, offsetof(type, member), 1, sizeof(((type *)0)->member), UINT64_MAX                \
+#member, offsetof(type, member), 1, sizeof(((type *)0)->member), UINT64_MAX                \
     }
 
 struct state_desc {

@@ -15,18 +15,20 @@ struct vm;
 struct engine_vcpu;
 
 /* What a running vCPU must notice; bits of vcpu.events, set by any thread, looked at by the engine
- * at the latest before the next taken branch backwards or page of code. */
+ * at the latest before the next taken branch backwards or page of code.  What an instruction of
+ * the vCPU's own raises (a port write that moves memory, INVLPG's like) counts before its next
+ * instruction. */
 enum {
-    VCPU_INTR  = 1 << 0, /* level: the local APIC (or PIC) has an interrupt; intc->ack() gives it */
-    VCPU_NMI   = 1 << 1, /* edge, cleared when taken */
-    VCPU_INIT  = 1 << 2, /* edge */
-    VCPU_SIPI  = 1 << 3, /* edge; vector in vcpu.sipi_vector */
+    VCPU_INTR = 1 << 0,  /* level: the local APIC (or PIC) has an interrupt; intc->ack() gives it */
+    VCPU_NMI = 1 << 1,   /* edge, cleared when taken */
+    VCPU_INIT = 1 << 2,  /* edge */
+    VCPU_SIPI = 1 << 3,  /* edge; vector in vcpu.sipi_vector */
     VCPU_FLUSH = 1 << 4, /* the physical memory map changed: drop cached translations */
-    VCPU_CODE  = 1 << 5, /* code pages were written by a device: see the engine */
+    VCPU_CODE = 1 << 5,  /* code pages were written by a device: see the engine */
     VCPU_PAUSE = 1 << 6, /* leave run() and wait until vm_resume() */
-    VCPU_STOP  = 1 << 7, /* leave run() for good */
+    VCPU_STOP = 1 << 7,  /* leave run() for good */
     VCPU_RESET = 1 << 8, /* leave run(): the machine is being reset */
-    VCPU_CALL  = 1 << 9, /* an engine's own cross-CPU request */
+    VCPU_CALL = 1 << 9,  /* an engine's own cross-CPU request */
 };
 
 /* The local APIC as its processor sees it; the board connects one to each vCPU.  All may be called
@@ -35,13 +37,13 @@ struct vcpu_intc {
     /* The vector to deliver now, taken out of IRR (or from the PIC for ExtINT); -1 = none after
      * all (spurious). */
     int (*ack)(void *opaque);
-    u64 (*get_base)(void *opaque);               /* IA32_APIC_BASE */
-    bool (*set_base)(void *opaque, u64 v);       /* false = #GP */
-    u8 (*get_tpr)(void *opaque);                 /* CR8, 0-15 */
+    u64 (*get_base)(void *opaque);         /* IA32_APIC_BASE */
+    bool (*set_base)(void *opaque, u64 v); /* false = #GP */
+    u8 (*get_tpr)(void *opaque);           /* CR8, 0-15 */
     void (*set_tpr)(void *opaque, u8 v);
     bool (*rdmsr)(void *opaque, u32 msr, u64 *v); /* x2APIC 0x800-0x8ff, TSC_DEADLINE 0x6e0 */
     bool (*wrmsr)(void *opaque, u32 msr, u64 v);  /* false = #GP */
-    void (*init)(void *opaque);                  /* the INIT signal reached this processor */
+    void (*init)(void *opaque);                   /* the INIT signal reached this processor */
     void *opaque;
 };
 
@@ -58,7 +60,6 @@ struct vcpu {
     pthread_mutex_t lock; /* guards `asleep` against wake-ups; a leaf lock */
     pthread_cond_t wake;
     bool asleep; /* in vcpu_wait() */
-    bool parked; /* outside run(), state may be looked at; guarded by vm->lock */
 };
 
 static inline u32 vcpu_events(const struct vcpu *v)

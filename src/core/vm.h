@@ -3,7 +3,8 @@
  * The machine: memory, buses, clock, processors, and its life (run, pause, reset, stop).  What the
  * machine is made of is the board's business (src/board).
  *
- * Lock order: vm.lock < device locks < pci < i8259, ioapic < lapic < bus.lock < vcpu.lock, trace.
+ * Lock order: device locks < pci < i8259, ioapic < lapic < bus.lock < leaves (vm.lock, vcpu.lock,
+ * trace.lock, the clock's and the loop's): the later one may be taken while the earlier is held.
  */
 #ifndef WIRT_CORE_VM_H
 #define WIRT_CORE_VM_H
@@ -45,6 +46,7 @@ struct vm {
     struct mem mem;
     struct bus pio, mmio;
     struct dma dma; /* mmio and mem, for devices */
+    u64 a20_mask;   /* what CPUs AND physical addresses with; atomic; vm_set_a20() */
     struct cpu_config cpu;
     unsigned ncpus;
     struct vcpu *vcpu; /* ncpus of them */
@@ -58,12 +60,17 @@ struct vm {
     void *board;
     bool no_reboot;
 
-    pthread_mutex_t lock; /* guards what follows */
+    struct loop_job reset_job;
+    bool reset_wanted; /* atomic */
+    enum vm_end end;   /* atomic */
+    int exit_code;     /* valid once end != VM_RUNNING */
+
+    pthread_mutex_t lock; /* guards what follows; a leaf lock */
     pthread_cond_t changed;
-    unsigned parked; /* vCPUs outside run() */
-    bool paused, stopping, resetting;
-    enum vm_end end;
-    int exit_code;
+    unsigned running; /* vCPU threads inside run() */
+    bool hold;        /* vCPUs stay outside run() */
+    bool stopping;    /* vCPU threads end */
+    bool paused;
 };
 
 /* Memory, buses, clock, loop; no processors yet.  ram_size: bytes, a multiple of 1 MiB. */
@@ -79,6 +86,9 @@ void vm_destroy(struct vm *vm);
 /* From any thread, also a vCPU's inside a device callback: takes effect soon, does not wait. */
 void vm_request_reset(struct vm *vm);
 void vm_request_end(struct vm *vm, enum vm_end why, int exit_code);
+
+/* The A20 gate: off masks address bit 20 for every CPU.  From any thread. */
+void vm_set_a20(struct vm *vm, bool on);
 
 /* On the loop's thread: waits until all vCPUs are parked and the clock stands; and back. */
 void vm_pause(struct vm *vm);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A machine's life.  The thread that calls vm_run() is the event loop; each vCPU has a thread that
+ * is either inside engine->run() or outside, waiting for `hold` to end.  Reset and pause happen on
+ * the loop's thread while every vCPU is outside.
+ */
+#include "core/vm.h"
+
+#include "core/arch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void map_changed(void *opaque, u64 base, u64 size)
+{
+    struct vm *vm = opaque;
+
+    for (unsigned i = 0; i < vm->ncpus; i++)
+        vcpu_raise(&vm->vcpu[i], VCPU_FLUSH);
+    if (vm->e && vm->engine->map)
+        vm->engine->map(vm->e, base, size);
+}
+
+/* ------------------------------------------------------- hold and release -- */
+
+/* On the loop's thread: returns when every vCPU thread is outside run(). */
+static void hold(struct vm *vm, u32 event)
+{
+    pthread_mutex_lock(&vm->lock);
+    vm->hold = true;
+    pthread_mutex_unlock(&vm->lock);
+    for (unsigned i = 0; i < vm->ncpus; i++)
+        vcpu_raise(&vm->vcpu[i], event);
+    pthread_mutex_lock(&vm->lock);
+    while (vm->running)
+        pthread_cond_wait(&vm->changed, &vm->lock);
+    pthread_mutex_unlock(&vm->lock);
+}
+
+static void release(struct vm *vm, u32 event)
+{
+    for (unsigned i = 0; i < vm->ncpus; i++)
+        vcpu_lower(&vm->vcpu[i], event);
+    pthread_mutex_lock(&vm->lock);
+    vm->hold = false;
+    pthread_cond_broadcast(&vm->changed);
+    pthread_mutex_unlock(&vm->lock);
+}
+
+/* Everything into its reset state; vCPUs are outside run(). */
+static void reset_now(struct vm *vm)
+{
+    /* What was raised before the reset is gone with it; the reset itself may raise anew. */
+    for (unsigned i = 0; i < vm->ncpus; i++)
+        vcpu_lower(&vm->vcpu[i], VCPU_INTR | VCPU_NMI | VCPU_INIT | VCPU_SIPI);
+    if (vm->reset)
+        vm->reset(vm->board);
+    for (unsigned i = 0; i < vm->ncpus; i++) {
+        struct cpu_state *s = aligned_alloc(64, align_up(sizeof(*s), 64));
+
+        BUG_ON(!s);
+        cpu_state_reset(s, i == 0);
+        if (i == 0 && vm->boot_state)
+            vm->boot_state(vm->board, s);
+        vm->engine->set_state(&vm->vcpu[i], s);
+        free(s);
+        vcpu_raise(&vm->vcpu[i], VCPU_FLUSH);
+    }
+}
+
+static void on_reset(void *opaque)
+{
+    struct vm *vm = opaque;
+
+    hold(vm, VCPU_RESET);
+    __atomic_store_n(&vm->reset_wanted, false, __ATOMIC_RELEASE);
+    reset_now(vm);
+    release(vm, VCPU_RESET);
+}
+
+void vm_request_reset(struct vm *vm)
+{
+    if (vm->no_reboot) {
+        vm_request_end(vm, VM_RESET, 0);
+        return;
+    }
+    if (__atomic_exchange_n(&vm->reset_wanted, true, __ATOMIC_ACQ_REL))
+        return;
+    trace(&vm->trace, cpu, "machine reset");
+    for (unsigned i = 0; i < vm->ncpus; i++)
+        vcpu_raise(&vm->vcpu[i], VCPU_RESET);
+    loop_post(vm->loop, &vm->reset_job);
+}
+
+void vm_request_end(struct vm *vm, enum vm_end why, int exit_code)
+{
+    enum vm_end expected = VM_RUNNING;
+
+    if (__atomic_compare_exchange_n(&vm->end, &expected, why, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_RELAXED)) {
+        vm->exit_code = exit_code;
+        loop_stop(vm->loop);
+    }
+}
+
+void vm_pause(struct vm *vm)
+{
+    if (vm->paused)
+        return;
+    vm->paused = true;
+    hold(vm, VCPU_PAUSE);
+    clock_pause(vm->clock);
+}
+
+void vm_resume(struct vm *vm)
+{
+    if (!vm->paused)
+        return;
+    vm->paused = false;
+    clock_resume(vm->clock);
+    release(vm, VCPU_PAUSE);
+}
+
+void vm_set_a20(struct vm *vm, bool on)
+{
+    u64 mask = on ? UINT64_MAX : ~(1ull << 20);
+
+    if (__atomic_exchange_n(&vm->a20_mask, mask, __ATOMIC_ACQ_REL) != mask)
+        map_changed(vm, 0, UINT64_MAX);
+}
+
+/* ------------------------------------------------------------ vCPU threads -- */
+
+/* Waits outside run() while the machine is held; false when the thread is to end. */
+static bool may_run(struct vm *vm)
+{
+    bool go;
+
+    pthread_mutex_lock(&vm->lock);
+    while (vm->hold && !vm->stopping)
+        pthread_cond_wait(&vm->changed, &vm->lock);
+    go = !vm->stopping;
+    if (go)
+        vm->running++;
+    pthread_mutex_unlock(&vm->lock);
+    return go;
+}
+
+static void has_left(struct vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    vm->running--;
+    pthread_cond_broadcast(&vm->changed);
+    pthread_mutex_unlock(&vm->lock);
+}
+
+/* After a triple fault nothing more runs on this vCPU until the reset that it asked for. */
+static void shut_down(struct vcpu *v)
+{
+    trace(&v->vm->trace, cpu, "cpu %u: triple fault", v->index);
+    vm_request_reset(v->vm);
+    vcpu_wait(v, VCPU_RESET | VCPU_STOP | VCPU_PAUSE);
+}
+
+static void *vcpu_thread(void *opaque)
+{
+    struct vcpu *v = opaque;
+    struct vm *vm = v->vm;
+
+    while (may_run(vm)) {
+        enum run_exit why = vm->engine->run(v);
+
+        if (why == RUN_TRIPLE)
+            shut_down(v);
+        else if (why != RUN_EVENT)
+            vm_request_end(vm, VM_FAILED, 0);
+        has_left(vm);
+        if (why == RUN_DIFFERS || why == RUN_ERROR)
+            break;
+    }
+    return NULL;
+}
+
+static int start_vcpus(struct vm *vm)
+{
+    sigset_t all, old;
+    int ret = 0;
+
+    /* Signals for the program go to the loop's thread; what the engine itself raises is unblocked
+     * by the engine. */
+    sigfillset(&all);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGTRAP);
+    pthread_sigmask(SIG_BLOCK, &all, &old);
+    for (unsigned i = 0; i < vm->ncpus && !ret; i++) {
+        ret = pthread_create(&vm->vcpu[i].thread, NULL, vcpu_thread, &vm->vcpu[i]);
+        vm->vcpu[i].started = !ret;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return -ret;
+}
+
+static void stop_vcpus(struct vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    vm->stopping = true;
+    pthread_cond_broadcast(&vm->changed);
+    pthread_mutex_unlock(&vm->lock);
+    for (unsigned i = 0; i < vm->ncpus; i++)
+        vcpu_raise(&vm->vcpu[i], VCPU_STOP);
+    for (unsigned i = 0; i < vm->ncpus; i++)
+        if (vm->vcpu[i].started) {
+            pthread_join(vm->vcpu[i].thread, NULL);
+            vm->vcpu[i].started = false;
+        }
+}
+
+enum vm_end vm_run(struct vm *vm)
+{
+    reset_now(vm);
+    if (start_vcpus(vm))
+        vm_request_end(vm, VM_FAILED, 0);
+    loop_run(vm->loop);
+    stop_vcpus(vm);
+    return vm->end;
+}
+
+/* --------------------------------------------------------- making of a vm -- */
+
+int vm_init(struct vm *vm, const char *name, u64 ram_size, struct err *e)
+{
+    int ret;
+
+    memset(vm, 0, sizeof(*vm));
+    vm->name = name;
+    vm->a20_mask = UINT64_MAX;
+    vm->mem.fd = -1;
+    pthread_mutex_init(&vm->lock, NULL);
+    pthread_cond_init(&vm->changed, NULL);
+    trace_init(&vm->trace);
+    bus_init(&vm->pio, "port", 16, &vm->trace);
+    bus_init(&vm->mmio, "memory", 52, &vm->trace);
+    vm->mmio.changed = map_changed;
+    vm->mmio.changed_opaque = vm;
+    vm->dma = (struct dma){&vm->mmio, &vm->mem};
+    vm->reset_job = (struct loop_job){.fn = on_reset, .opaque = vm};
+    ret = mem_open(&vm->mem, ram_size, e);
+    if (ret)
+        goto fail;
+    ret = -ENOMEM;
+    vm->loop = loop_new(e);
+    if (!vm->loop)
+        goto fail;
+    vm->clock = clock_new(vm->loop, e);
+    if (!vm->clock)
+        goto fail;
+    return 0;
+fail:
+    vm_destroy(vm);
+    return ret;
+}
+
+int vm_open_cpus(struct vm *vm, const struct engine_ops *engine, const struct cpu_config *cfg,
+                 struct err *e)
+{
+    BUG_ON(!cfg->count || cfg->count > VM_CPUS_MAX);
+    vm->cpu = *cfg;
+    vm->engine = engine;
+    vm->vcpu = calloc(cfg->count, sizeof(*vm->vcpu));
+    if (!vm->vcpu)
+        return err_set(e, ENOMEM, "%u processors: out of memory", cfg->count);
+    vm->e = engine->open(vm, e);
+    if (!vm->e)
+        return e ? -e->code : -EIO;
+    for (unsigned i = 0; i < cfg->count; i++) {
+        struct vcpu *v = &vm->vcpu[i];
+        int ret;
+
+        v->vm = vm;
+        v->index = i;
+        pthread_mutex_init(&v->lock, NULL);
+        pthread_cond_init(&v->wake, NULL);
+        ret = engine->vcpu_open(vm->e, v, e);
+        if (ret)
+            return ret;
+        vm->ncpus = i + 1;
+    }
+    return 0;
+}
+
+void vm_destroy(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->ncpus; i++) {
+        vm->engine->vcpu_close(&vm->vcpu[i]);
+        pthread_cond_destroy(&vm->vcpu[i].wake);
+        pthread_mutex_destroy(&vm->vcpu[i].lock);
+    }
+    vm->ncpus = 0;
+    if (vm->e)
+        vm->engine->close(vm->e);
+    vm->e = NULL;
+    free(vm->vcpu);
+    vm->vcpu = NULL;
+    clock_free(vm->clock);
+    loop_free(vm->loop);
+    vm->clock = NULL;
+    vm->loop = NULL;
+    mem_close(&vm->mem);
+    bus_destroy(&vm->pio);
+    bus_destroy(&vm->mmio);
+    trace_destroy(&vm->trace);
+    pthread_cond_destroy(&vm->changed);
+    pthread_mutex_destroy(&vm->lock);
+}
