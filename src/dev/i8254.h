@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The 8254 interval timer at 1193182 Hz, and the port 0x61 register that gates its channel 2.
+ */
+#ifndef WIRT_DEV_I8254_H
+#define WIRT_DEV_I8254_H
+
+#include "base/clock.h"
+#include "base/trace.h"
+#include "core/bus.h"
+#include "core/irq.h"
+#include "core/state.h"
+
+enum { I8254_HZ = 1193182 };
+
+struct i8254_ch {
+    u64 start;    /* virtual ns at which the count was loaded */
+    u32 count;    /* the loaded count, 1-65536 (or 10000 in BCD); 0 = none loaded */
+    u32 next;     /* modes 2 and 3: a new count that is due when the period ends; 0 = none */
+    u64 next_at;  /* virtual ns at which `next` takes over */
+    u64 stopped;  /* ticks elapsed when the gate went low */
+    u16 latch;    /* latched count */
+    u8 latched;   /* bytes of it yet to be read */
+    u8 latch_pos; /* 0 = low byte next */
+    u8 status;    /* latched status */
+    bool status_latched;
+    u8 access; /* RW bits: 1 low, 2 high, 3 low then high */
+    u8 mode;   /* 0-5 */
+    bool bcd;
+    u8 write_low;               /* access 3: first byte */
+    bool write_high, read_high; /* access 3: the second byte is next */
+    bool gate;
+    bool armed; /* modes 1 and 5: a trigger came; modes 0 and 4: a count was written */
+    bool null_count;
+    bool halted; /* counting is inhibited by the gate; `stopped` holds */
+};
+
+struct i8254 {
+    struct i8254_ch ch[3];
+    u8 port61;             /* bits 0-3 as written */
+    struct region region;  /* 4 ports (0x40) */
+    struct region speaker; /* 1 port (0x61) */
+    struct irq irq0;
+    bool irq0_level;
+    struct clock *clock;
+    struct timer timer; /* the next edge of channel 0's output */
+    struct trace *trace;
+    pthread_mutex_t lock;
+};
+
+void i8254_init(struct i8254 *p, struct clock *c, struct irq irq0, struct trace *t);
+void i8254_reset(struct i8254 *p);
+
+extern const struct state_desc i8254_state;
+
+#endif

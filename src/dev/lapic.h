@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The local APICs of a machine's processors, in xAPIC and x2APIC mode, and the bus among them that
+ * carries IPIs, the I/O APIC's messages and MSIs.  Intel SDM volume 3, chapter 11.
+ */
+#ifndef WIRT_DEV_LAPIC_H
+#define WIRT_DEV_LAPIC_H
+
+#include "base/clock.h"
+#include "base/trace.h"
+#include "core/bus.h"
+#include "core/irq.h"
+#include "core/state.h"
+#include "core/vcpu.h"
+
+struct i8259;
+struct lapic_bus;
+
+enum { LAPIC_MAX = 64 };
+enum { LVT_CMCI, LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
+
+struct lapic {
+    struct lapic_bus *bus;
+    struct vcpu *vcpu;
+    u32 index; /* initial APIC ID */
+    u64 base;  /* IA32_APIC_BASE */
+    u32 id;    /* xAPIC: bits 7-0 */
+    u32 irr[8], isr[8], tmr[8];
+    u32 tpr, ldr, dfr, svr, esr, esr_pending;
+    u32 icr_low, icr_high;
+    u32 lvt[LVT_COUNT];
+    u32 timer_initial, timer_divide;
+    u64 timer_start;    /* virtual ns at which the initial count was written */
+    u64 timer_deadline; /* virtual ns of the next expiry, 0 = not running */
+    u64 tsc_deadline;   /* IA32_TSC_DEADLINE, 0 = disarmed */
+    bool lint0;         /* level of the PIC's INTR */
+    struct timer timer;
+    pthread_mutex_t lock; /* one APIC's lock at a time; after the PIC's and the I/O APIC's */
+};
+
+struct lapic_bus {
+    struct lapic lapic[LAPIC_MAX];
+    unsigned count;
+    struct region region; /* 4 KiB (0xfee00000); finds the APIC by the calling thread */
+    struct clock *clock;
+    struct trace *trace;
+    struct i8259 *pic; /* may be NULL: no ExtINT */
+    /* A level-triggered vector was ended; NULL = no I/O APIC.  No APIC lock is held. */
+    void (*eoi)(void *opaque, u8 vector);
+    void *eoi_opaque;
+    u32 lowest_turn; /* atomic: round robin of lowest-priority delivery */
+};
+
+/* For count processors (1 to LAPIC_MAX); connects itself to each vcpu[i].intc. */
+void lapic_bus_init(struct lapic_bus *b, struct vcpu *vcpu, unsigned count, struct clock *c,
+                    struct i8259 *pic, struct trace *t);
+void lapic_bus_reset(struct lapic_bus *b);
+void lapic_bus_destroy(struct lapic_bus *b); /* stops timers */
+
+/* Delivers a message, for struct msi_sink (opaque: the bus): address and data as SDM 11.11 has
+ * them; address bits 11-5 hold bits 14-8 of the destination (extended destination ID). */
+void lapic_msi(void *opaque, u64 addr, u32 data);
+/* LINT0 of all processors, for struct irq (opaque: the bus): the PIC's INTR. */
+void lapic_lint0(void *opaque, unsigned n, bool level);
+/* LINT1 of the boot processor, for struct irq: NMI. */
+void lapic_lint1(void *opaque, unsigned n, bool level);
+
+extern const struct state_desc lapic_state; /* of struct lapic */
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A PS/2 keyboard (IBM's 101/102 keys), scan code sets 1, 2 and 3.  Lives in an i8042 and under
+ * its lock.
+ */
+#ifndef WIRT_DEV_PS2_KBD_H
+#define WIRT_DEV_PS2_KBD_H
+
+#include "base/trace.h"
+#include "core/state.h"
+#include "dev/ps2_queue.h"
+
+struct ps2_kbd {
+    struct ps2_queue q; /* bytes on their way to the host */
+    u8 command;         /* a command that waits for its parameter, 0 = none */
+    u8 set;             /* scan code set, 1-3 */
+    u8 leds;
+    u8 rate;
+    bool scanning;
+    bool shift;   /* a shift key is down: Print Screen and the grey keys depend on it */
+    bool control; /* a control key is down: Pause depends on it */
+    bool alt;     /* an alt key is down: Print Screen depends on it */
+    struct trace *trace;
+};
+
+void ps2_kbd_init(struct ps2_kbd *k, struct trace *t);
+void ps2_kbd_reset(struct ps2_kbd *k);
+/* A byte from the host. */
+void ps2_kbd_write(struct ps2_kbd *k, u8 val);
+/* A key of <linux/input-event-codes.h> went down or up (a second "down" is typematic repeat). */
+void ps2_kbd_key(struct ps2_kbd *k, unsigned keycode, bool down);
+
+#endif
