@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a machine is to be made of, in plain data.  The command line fills it now, appliances and
+ * the control socket later; board/pc.c builds the machine from it.  Strings belong to whoever
+ * filled it and must live as long as the machine.
+ */
+#ifndef WIRT_BOARD_CONFIG_H
+#define WIRT_BOARD_CONFIG_H
+
+#include "base/types.h"
+#include "core/backend.h"
+
+enum {
+    MACHINE_DISKS_MAX = 20, /* 4 places on IDE, the rest virtio */
+    MACHINE_CDROMS_MAX = 4,
+    MACHINE_FLOPPY_MAX = 2,
+    MACHINE_NICS_MAX = 8,
+    MACHINE_SERIALS_MAX = 4,
+    MACHINE_HOSTFWD_MAX = 16,
+};
+
+enum disk_bus { DISK_BUS_IDE, DISK_BUS_VIRTIO };
+
+struct disk_config {
+    const char *path;
+    enum disk_bus bus;
+    bool readonly;
+    bool snapshot; /* writes are thrown away at the end */
+};
+
+enum nic_model { NIC_VIRTIO, NIC_E1000 };
+enum nic_mode { NIC_USER, NIC_TAP, NIC_NONE };
+
+struct nic_config {
+    enum nic_mode mode;
+    enum nic_model model;
+    const char *ifname;                       /* tap */
+    const char *hostfwd[MACHINE_HOSTFWD_MAX]; /* "tcp:HOST-:GUEST", as net/net.h takes them */
+    unsigned nhostfwd;
+    bool restricted; /* user: the guest reaches nothing outside */
+    bool have_mac;
+    u8 mac[6];
+    const char *capture; /* pcap file, NULL = none */
+};
+
+enum rtc_base { RTC_UTC, RTC_LOCALTIME };
+
+struct machine_config {
+    const char *name;
+    u8 uuid[16]; /* as text reads, big-endian; all zero: made from the name */
+    unsigned cpus;
+    u64 memory; /* bytes, a multiple of 1 MiB */
+
+    struct disk_config disk[MACHINE_DISKS_MAX];
+    unsigned ndisks;
+    const char *cdrom[MACHINE_CDROMS_MAX]; /* NULL entry = empty drive */
+    unsigned ncdroms;
+    const char *floppy[MACHINE_FLOPPY_MAX];
+    unsigned nfloppies;
+    struct nic_config nic[MACHINE_NICS_MAX];
+    unsigned nnics;
+
+    /* Opened by the caller, closed by pc_close(); NULL = a port with nothing behind it. */
+    struct chardev *serial[MACHINE_SERIALS_MAX];
+    unsigned nserials;       /* ports that exist */
+    struct chardev *console; /* virtio console, NULL = none */
+
+    bool vga;
+    bool rng, balloon;
+
+    const char *firmware; /* NULL = SeaBIOS where its package puts it */
+    const char *kernel;   /* direct boot; NULL = boot by firmware */
+    const char *initrd;   /* Multiboot: a comma-separated list of modules */
+    const char *append;
+    const char *boot; /* order of "a" floppy, "c" disk, "d" CD, "n" network; NULL = "cda" */
+
+    enum rtc_base rtc;
+    s64 rtc_start; /* a start date in seconds since 1970 UTC when have_rtc_start */
+    bool have_rtc_start;
+
+    bool debug_exit;      /* isa-debug-exit at port 0xf4 */
+    const char *debugcon; /* file for ports 0x402 and 0xE9, NULL = trace only */
+};
+
+/* Defaults: one processor, 512 MiB, VGA, virtio-rng and balloon, one serial port, no disks. */
+void machine_config_init(struct machine_config *m);
+
+#endif
