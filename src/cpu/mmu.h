@@ -86,6 +86,15 @@ void mmu_write_sys(struct cpu *c, u64 lin, unsigned size, u64 v);
 const u8 *mmu_code(struct cpu *c, u64 lin, u64 *ram_off);
 u8 mmu_fetch_byte(struct cpu *c, u64 lin);
 
+/* ---- for translated code ---- */
+
+/* Enters the TLB entry for this access when it is plain memory that needs no slow path; false: go
+ * the slow way (mmu_read() ...), which faults or finds out.  Never raises, sets A and D bits as
+ * the access would.  May be called while guest vector registers are in the host's: this function
+ * and what it calls keep to general registers (mmu.c is built -mgeneral-regs-only, and calls no
+ * memcpy or memset of libc from here). */
+bool mmu_fill(struct cpu *c, u64 lin, enum tlb_access a);
+
 /* ---- maintenance ---- */
 
 void mmu_flush(struct cpu *c, bool global_too); /* CR3 load, CR0/CR4 changes, VCPU_FLUSH */

@@ -1,25 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The software TLB, which interpreter and translated code share.  Direct-mapped by page number.
- * A hit is one compare and one add: host address = linear address + addend.
  *
  * An entry's tag for a kind of access is the linear page address when such an access may go
- * straight to memory; any slow case (no right, MMIO, page with code, A or D bit still to be set)
- * leaves it TLB_NONE, so that the slow path (cpu/mmu.c) sees it.
+ * straight to memory.  `host` is where that page lies.  Translated code tests a hit and a page
+ * crossing in one go:
+ *
+ *     off = lin ^ tag;  hit if off <= PAGE_SIZE - size;  operand at host + off
+ *
+ * so a tag that must never match ("no right, MMIO, page with code, A or D bit still to be set:
+ * ask the slow path") cannot be all ones.  It is a page that belongs to another entry's place:
+ * tlb_none(index).
  */
 #ifndef WIRT_CPU_TLB_H
 #define WIRT_CPU_TLB_H
 
 #include "base/types.h"
 
-enum { TLB_BITS = 10, TLB_SIZE = 1 << TLB_BITS };
-#define TLB_NONE UINT64_MAX
+enum { TLB_BITS = 12, TLB_SIZE = 1 << TLB_BITS };
 
 enum tlb_access { TLB_READ, TLB_WRITE, TLB_EXEC };
 
 struct tlb_entry {
-    u64 tag[3];  /* by enum tlb_access */
-    u64 addend;  /* host address - linear address */
+    u64 tag[3]; /* by enum tlb_access */
+    u8 *host;   /* the page, valid when any tag is not tlb_none() */
 };
 _Static_assert(sizeof(struct tlb_entry) == 32, "translated code shifts by 5");
 
@@ -27,17 +31,41 @@ struct tlb {
     struct tlb_entry e[TLB_SIZE];
 };
 
+static inline unsigned tlb_index(u64 lin)
+{
+    return lin >> 12 & (TLB_SIZE - 1);
+}
+
 static inline struct tlb_entry *tlb_entry(struct tlb *t, u64 lin)
 {
-    return &t->e[lin >> 12 & (TLB_SIZE - 1)];
+    return &t->e[tlb_index(lin)];
+}
+
+/* The tag that no address whose place is entry `index` can match. */
+static inline u64 tlb_none(unsigned index)
+{
+    return index ? 0 : 1ull << 12;
+}
+
+static inline void tlb_entry_clear(struct tlb *t, unsigned index)
+{
+    struct tlb_entry *e = &t->e[index];
+    e->tag[TLB_READ] = e->tag[TLB_WRITE] = e->tag[TLB_EXEC] = tlb_none(index);
+}
+
+static inline void tlb_clear(struct tlb *t)
+{
+    for (unsigned i = 0; i < TLB_SIZE; i++)
+        tlb_entry_clear(t, i);
 }
 
 /* The host address for an access of size bytes that stays inside one page, or NULL on a miss. */
 static inline void *tlb_lookup(struct tlb *t, u64 lin, unsigned size, enum tlb_access a)
 {
     struct tlb_entry *e = tlb_entry(t, lin);
-    if (likely(e->tag[a] == (lin & ~0xfffull) && (lin & 0xfff) + size <= 0x1000))
-        return (void *)(lin + e->addend);
+    u64 off = lin ^ e->tag[a];
+    if (likely(off <= 0x1000 - size))
+        return e->host + off;
     return NULL;
 }
 
