@@ -27,6 +27,8 @@ struct blk_req {
      * inside blk_submit().  result: 0 or -errno. */
     void (*done)(struct blk_req *r, int result);
     void *opaque;
+    bool unmap;           /* write-zeroes that may give the space back */
+    struct blk_req *next; /* the back end's own while under way */
 };
 
 struct blk {

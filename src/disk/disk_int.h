@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside src/disk: an opened file, asynchronous I/O on it, its lock, and the table of formats.
+ */
+#ifndef WIRT_DISK_DISK_INT_H
+#define WIRT_DISK_DISK_INT_H
+
+#include "base/trace.h"
+#include "disk/disk.h"
+
+/* A regular file or block device. */
+struct disk_file {
+    int fd;         /* through the page cache */
+    int direct_fd;  /* O_DIRECT, -1 = not asked for */
+    u64 size;       /* bytes, a multiple of 512 */
+    u32 align;      /* of memory, offset and length on direct_fd */
+    u32 block_size; /* physical, 512 or 4096 */
+    bool readonly, is_device;
+    enum disk_cache cache;
+    const char *path;
+    struct trace *trace;
+};
+
+/* A format: one file each.  raw has no probe and takes what nobody else knows. */
+struct disk_format {
+    const char *name;
+    bool (*probe)(const u8 *head, size_t len, u64 size);
+    /* Takes over *f (also on error). */
+    int (*open)(struct blk **b, const struct disk_file *f, const struct disk_options *o,
+                struct err *e);
+};
+
+extern const struct disk_format disk_raw;
+
+/* Opens and sizes, checks what kind of file it is, locks. */
+int disk_file_open(struct disk_file *f, const char *path, const struct disk_options *o,
+                   struct err *e);
+void disk_file_close(struct disk_file *f);
+
+/* What one user of an image does and lets others do; see lock.c.  -EBUSY when another program is
+ * in the way.  A file system without locks is no error. */
+int disk_lock(int fd, bool write, struct err *e);
+
+/* ---- aio.c: requests on a file ---- */
+
+struct aio;
+
+/* f must outlive it. */
+struct aio *aio_open(const struct disk_file *f, bool no_uring, struct err *e);
+/* Any thread; never blocks.  The request must lie within the file's size. */
+void aio_submit(struct aio *a, struct blk_req *r);
+/* Waits for requests under way. */
+void aio_close(struct aio *a);
+bool aio_has_uring(const struct aio *a);
+/* Does a request now, on this thread; 0 or -errno. */
+int aio_execute(const struct disk_file *f, const struct blk_req *r);
+
+/* Cuts bytes off..off+len out of iov into out; the entries used (at most nout). */
+int disk_iov_slice(struct iovec *out, int nout, const struct iovec *iov, int niov, u64 off,
+                   u64 len);
+
+/* ---- overlay.c ---- */
+
+/* Puts a throw-away layer over base, and owns it then (closed on error too). */
+int overlay_open(struct blk **b, struct blk *base, const struct disk_options *o, struct err *e);
+
+#endif

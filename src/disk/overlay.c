@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * `snapshot`: what the guest writes goes to a temporary file without a name, and disappears when
+ * the machine ends, however it ends.  The image below is only read.
+ *
+ * The temporary file is sparse and has the same offsets as the image.  A bitmap says sector by
+ * sector which of the two is right, so nothing is ever copied up.  It comes in pieces of 2048
+ * sectors (1 MiB of disk), made when the guest first writes there.
+ *
+ * A sector belongs to the temporary file only once its write is done.  A read that needs both files
+ * is cut into runs that are read one after the other.
+ *
+ * Locks: overlay.lock guards the bitmap; a leaf.
+ */
+#include "disk/disk_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PIECE_SECTORS = 2048, PIECE_BYTES = PIECE_SECTORS / 8 };
+
+struct overlay {
+    struct blk b; /* first */
+    struct blk *base, *top;
+    pthread_mutex_t lock;
+    u8 **piece; /* PIECE_BYTES each, NULL = nothing written there */
+    u64 pieces;
+};
+
+/* A request of ours that stands for one of the guest's. */
+struct part {
+    struct blk_req sub; /* first */
+    struct overlay *o;
+    struct blk_req *whole;
+    u64 done; /* bytes of a read that are there */
+    struct iovec iov[];
+};
+
+static bool is_ours(const struct overlay *o, u64 sector)
+{
+    const u8 *p = o->piece[sector / PIECE_SECTORS];
+
+    sector %= PIECE_SECTORS;
+    return p && p[sector / 8] >> (sector % 8) & 1;
+}
+
+/* How many of `bytes` from `offset` on are in the same file; and in which. */
+static u64 run_length(struct overlay *o, u64 offset, u64 bytes, struct blk **in)
+{
+    u64 first = offset / DISK_SECTOR, n = bytes / DISK_SECTOR, k = 1;
+
+    pthread_mutex_lock(&o->lock);
+    bool ours = is_ours(o, first);
+
+    while (k < n && is_ours(o, first + k) == ours)
+        k++;
+    pthread_mutex_unlock(&o->lock);
+    *in = ours ? o->top : o->base;
+    return k * DISK_SECTOR;
+}
+
+static int mark(struct overlay *o, u64 offset, u64 bytes)
+{
+    u64 first = offset / DISK_SECTOR, last = first + bytes / DISK_SECTOR;
+    int r = 0;
+
+    pthread_mutex_lock(&o->lock);
+    for (u64 s = first; s < last; s++) {
+        u8 **p = &o->piece[s / PIECE_SECTORS];
+
+        if (!*p)
+            *p = calloc(1, PIECE_BYTES);
+        if (!*p) {
+            r = -ENOMEM;
+            break;
+        }
+        (*p)[s % PIECE_SECTORS / 8] |= (u8)(1 << s % 8);
+    }
+    pthread_mutex_unlock(&o->lock);
+    return r;
+}
+
+static void part_end(struct part *p, int result)
+{
+    struct blk_req *whole = p->whole;
+
+    free(p);
+    whole->done(whole, result);
+}
+
+static void read_next(struct blk_req *sub, int result)
+{
+    struct part *p = container_of(sub, struct part, sub);
+    struct blk_req *all = p->whole;
+    struct blk *in;
+
+    if (result == 0)
+        p->done += sub->len;
+    if (result || p->done == all->len) {
+        part_end(p, result);
+        return;
+    }
+    u64 at = all->offset + p->done;
+    u64 len = run_length(p->o, at, all->len - p->done, &in);
+    int n = disk_iov_slice(p->iov, all->niov, all->iov, all->niov, p->done, len);
+
+    p->sub = (struct blk_req){
+        .op = BLK_READ, .offset = at, .len = len, .iov = p->iov, .niov = n, .done = read_next};
+    blk_submit(in, &p->sub);
+}
+
+static void written(struct blk_req *sub, int result)
+{
+    struct part *p = container_of(sub, struct part, sub);
+
+    if (!result)
+        result = mark(p->o, sub->offset, sub->len);
+    part_end(p, result);
+}
+
+static struct part *part_new(struct overlay *o, struct blk_req *r, int niov)
+{
+    struct part *p = malloc(sizeof(*p) + (size_t)niov * sizeof(struct iovec));
+
+    if (!p) {
+        r->done(r, -ENOMEM);
+        return NULL;
+    }
+    *p = (struct part){.o = o, .whole = r};
+    return p;
+}
+
+static void overlay_submit(struct blk *b, struct blk_req *r)
+{
+    struct overlay *o = (struct overlay *)b;
+    struct blk *in;
+    struct part *p;
+
+    /* Nothing written here is meant to last. */
+    if (r->op == BLK_FLUSH || r->op == BLK_DISCARD) {
+        r->done(r, 0);
+        return;
+    }
+    if ((r->offset | r->len) % DISK_SECTOR || !range_within(r->offset, r->len, 0, b->size)) {
+        r->done(r, -EINVAL);
+        return;
+    }
+    if (!r->len) {
+        r->done(r, 0);
+        return;
+    }
+    if (r->op == BLK_READ) {
+        if (run_length(o, r->offset, r->len, &in) == r->len) {
+            blk_submit(in, r);
+            return;
+        }
+        p = part_new(o, r, r->niov);
+        if (p) {
+            p->sub.len = 0;
+            read_next(&p->sub, 0);
+        }
+        return;
+    }
+    p = part_new(o, r, 0);
+    if (!p)
+        return;
+    p->sub = *r;
+    p->sub.done = written;
+    p->sub.fua = false;
+    blk_submit(o->top, &p->sub);
+}
+
+static void overlay_close(struct blk *b)
+{
+    struct overlay *o = (struct overlay *)b;
+
+    o->base->ops->close(o->base);
+    if (o->top)
+        o->top->ops->close(o->top);
+    for (u64 i = 0; i < o->pieces; i++)
+        free(o->piece[i]);
+    free(o->piece);
+    pthread_mutex_destroy(&o->lock);
+    free(o);
+}
+
+static const struct blk_ops overlay_ops = {.submit = overlay_submit, .close = overlay_close};
+
+/* A file without a name in $TMPDIR or /var/tmp. */
+static int temporary_file(u64 size, struct err *e)
+{
+    const char *dir = getenv("TMPDIR");
+    char name[4096];
+    int fd;
+
+    if (!dir || !*dir)
+        dir = "/var/tmp";
+    fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        snprintf(name, sizeof(name), "%s/wirt-XXXXXX", dir);
+        fd = mkostemp(name, O_CLOEXEC);
+        if (fd >= 0)
+            unlink(name);
+    }
+    if (fd < 0)
+        return err_set(e, errno, "snapshot: cannot make a temporary file in %s: %s", dir,
+                       strerror(errno));
+    if (ftruncate(fd, (off_t)size) < 0) {
+        int r = err_set(e, errno, "snapshot: no sparse file of this size in %s: %s", dir,
+                        strerror(errno));
+
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
+int overlay_open(struct blk **b, struct blk *base, const struct disk_options *opt, struct err *e)
+{
+    struct overlay *o = calloc(1, sizeof(*o));
+    struct disk_options top_opt = {
+        .cache = DISK_UNSAFE, .no_uring = opt->no_uring, .trace = opt->trace};
+    int r = 0, fd;
+
+    if (!o) {
+        base->ops->close(base);
+        return err_set(e, ENOMEM, "out of memory");
+    }
+    pthread_mutex_init(&o->lock, NULL);
+    o->base = base;
+    o->pieces = (base->size + PIECE_SECTORS * DISK_SECTOR - 1) / (PIECE_SECTORS * DISK_SECTOR);
+    o->piece = calloc(o->pieces, sizeof(*o->piece));
+    fd = o->piece ? temporary_file(base->size, e) : err_set(e, ENOMEM, "out of memory");
+    if (fd < 0) {
+        r = fd;
+    } else {
+        struct disk_file f = {.fd = fd,
+                              .direct_fd = -1,
+                              .size = base->size,
+                              .align = 4096,
+                              .block_size = DISK_SECTOR,
+                              .cache = DISK_UNSAFE,
+                              .path = "(snapshot)",
+                              .trace = opt->trace};
+
+        r = disk_raw.open(&o->top, &f, &top_opt, e);
+    }
+    if (r) {
+        if (!o->piece)
+            o->pieces = 0;
+        overlay_close(&o->b);
+        return r;
+    }
+    o->b = *base;
+    o->b.ops = &overlay_ops;
+    /* What is thrown away may be written, whatever the image below allows. */
+    o->b.readonly = opt->readonly;
+    *b = &o->b;
+    return 0;
+}
