@@ -27,8 +27,17 @@ struct tlb_entry {
 };
 _Static_assert(sizeof(struct tlb_entry) == 32, "translated code shifts by 5");
 
+enum { TLB_LIST = 1024, TLB_GLOBAL = 1 << 15 };
+
+/*
+ * `list` names the entries in use, so that a flush (each CR3 load) costs what was filled since the
+ * last one; when it is full, everything is cleared.  Zero-filled memory is not an empty TLB:
+ * tlb_init().
+ */
 struct tlb {
     struct tlb_entry e[TLB_SIZE];
+    u32 used;           /* entries of list; TLB_LIST + 1 = it overflowed */
+    u16 list[TLB_LIST]; /* index, TLB_GLOBAL */
 };
 
 static inline unsigned tlb_index(u64 lin)
@@ -53,10 +62,39 @@ static inline void tlb_entry_clear(struct tlb *t, unsigned index)
     e->tag[TLB_READ] = e->tag[TLB_WRITE] = e->tag[TLB_EXEC] = tlb_none(index);
 }
 
-static inline void tlb_clear(struct tlb *t)
+/* To be called when an entry is filled for another page than before; global: CR4.PGE and G. */
+static inline void tlb_note(struct tlb *t, unsigned index, bool global)
+{
+    if (t->used < TLB_LIST)
+        t->list[t->used++] = (u16)(index | (global ? TLB_GLOBAL : 0));
+    else
+        t->used = TLB_LIST + 1;
+}
+
+static inline void tlb_init(struct tlb *t)
 {
     for (unsigned i = 0; i < TLB_SIZE; i++)
         tlb_entry_clear(t, i);
+    t->used = 0;
+}
+
+/* A place can be in the list twice, once as global: then the later one counts, and an entry that
+ * is cleared although it is global only costs a refill. */
+static inline void tlb_flush(struct tlb *t, bool global_too)
+{
+    u32 kept = 0;
+    if (t->used > TLB_LIST) {
+        tlb_init(t);
+        return;
+    }
+    for (u32 i = 0; i < t->used; i++) {
+        u16 w = t->list[i];
+        if (!global_too && w & TLB_GLOBAL)
+            t->list[kept++] = w;
+        else
+            tlb_entry_clear(t, w & (TLB_SIZE - 1));
+    }
+    t->used = kept;
 }
 
 /* The host address for an access of size bytes that stays inside one page, or NULL on a miss. */
