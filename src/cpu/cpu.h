@@ -50,7 +50,6 @@ enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
 /* Which TLB serves: by privilege, and for supervisor code by EFLAGS.AC under SMAP.  MMU_SLOW is
  * never filled: alignment checks or data breakpoints are on, and every access goes the slow way. */
 enum mmu_idx { MMU_KERNEL, MMU_USER, MMU_KERNEL_AC, MMU_SLOW, MMU_IDX_COUNT };
-enum { TLB_FILLS_MAX = 512 };
 
 struct cpu {
     struct cpu_state s; /* architectural; first */
@@ -71,10 +70,8 @@ struct cpu {
      * Kept by cpu_derive() and whoever loads a segment register (seg_derive()). */
     u8 seg_ok[SEG_COUNT];
 
-    struct tlb *tlb;              /* &tlbs[mmu_idx], or &tlbs[MMU_SLOW]; see cpu_mmu_idx() */
-    u8 mmu_idx;                   /* enum mmu_idx by rights; never MMU_SLOW */
-    u16 tlb_fills[MMU_IDX_COUNT]; /* entries made since the last flush, at most TLB_FILLS_MAX + 1 */
-    u16 tlb_filled[MMU_IDX_COUNT][TLB_FILLS_MAX]; /* which: a flush clears no others */
+    struct tlb *tlb;   /* &tlbs[mmu_idx], or &tlbs[MMU_SLOW]; see cpu_mmu_idx() */
+    u8 mmu_idx;        /* enum mmu_idx by rights; never MMU_SLOW */
     bool tlb_huge;     /* a 1 GiB page was entered since the last flush */
     u64 tlb_large[64]; /* which 2 MiB regions (hashed) hold parts of large pages */
     struct tlb tlbs[MMU_IDX_COUNT];

@@ -32,6 +32,7 @@ struct walk {
     bool user;     /* U in every level */
     bool write;    /* W in every level */
     bool nx;       /* NX in any level */
+    bool global;   /* G in the leaf, and CR4.PGE */
     bool dirty;    /* the leaf's D bit, after this access */
     u8 page_shift; /* 12, 21, 22 or 30 */
 };
@@ -271,6 +272,7 @@ static int walk_once(struct cpu *c, u64 lin, u32 acc, unsigned idx, bool update,
             }
         }
     }
+    w->global = (leaf_pte & PTE_G) && (c->s.cr4 & CR4_PGE);
     w->dirty = (leaf_pte & PTE_D) || (acc & PF_W);
     return WALK_OK;
 }
@@ -316,9 +318,8 @@ static void tlb_fill(struct cpu *c, u64 lin, unsigned idx, const struct walk *w,
     bool write =
         w->dirty && p->whva == p->hva && rights_ok(c, w, PF_W, idx) && !page_told(c, p->hva);
 
-    if (c->tlb_fills[idx] < TLB_FILLS_MAX)
-        c->tlb_filled[idx][c->tlb_fills[idx]] = (u16)tlb_index(lin);
-    c->tlb_fills[idx] = min(c->tlb_fills[idx] + 1, TLB_FILLS_MAX + 1);
+    if (e->tag[TLB_READ] != page && e->tag[TLB_WRITE] != page && e->tag[TLB_EXEC] != page)
+        tlb_note(&c->tlbs[idx], tlb_index(lin), w->global);
     e->host = p->hva - (lin & PAGE_MASK);
     e->tag[TLB_READ] = rights_ok(c, w, 0, idx) ? page : none;
     e->tag[TLB_WRITE] = write ? page : none;
@@ -622,25 +623,14 @@ u8 mmu_fetch_byte(struct cpu *c, u64 lin)
 
 /* ------------------------------------------------ maintenance -- */
 
-static void flush_one(struct cpu *c, unsigned idx)
-{
-    struct tlb *t = &c->tlbs[idx];
-
-    if (c->tlb_fills[idx] > TLB_FILLS_MAX) {
-        tlb_clear(t);
-    } else {
-        for (unsigned i = 0; i < c->tlb_fills[idx]; i++)
-            tlb_entry_clear(t, c->tlb_filled[idx][i]);
-    }
-    c->tlb_fills[idx] = 0;
-}
-
 void mmu_flush(struct cpu *c, bool global_too)
 {
     for (unsigned i = 0; i < MMU_SLOW; i++)
-        flush_one(c, i);
-    memset(c->tlb_large, 0, sizeof(c->tlb_large));
-    c->tlb_huge = false;
+        tlb_flush(&c->tlbs[i], global_too);
+    if (global_too) {
+        memset(c->tlb_large, 0, sizeof(c->tlb_large));
+        c->tlb_huge = false;
+    }
 }
 
 void mmu_flush_all(struct cpu *c)
@@ -652,7 +642,7 @@ void mmu_flush_all(struct cpu *c)
 void mmu_init(struct cpu *c)
 {
     for (unsigned i = 0; i < MMU_IDX_COUNT; i++)
-        tlb_clear(&c->tlbs[i]);
+        tlb_init(&c->tlbs[i]);
 }
 
 static void drop_entry(struct cpu *c, u64 lin)
@@ -687,7 +677,7 @@ void mmu_protect_code(struct cpu *c, u64 ram_off)
     if (__atomic_fetch_or(flags, PAGE_CODE, __ATOMIC_SEQ_CST) & PAGE_CODE)
         return;
     for (unsigned i = 0; i < MMU_SLOW; i++) {
-        for (unsigned n = 0; c->tlb_fills[i] && n < TLB_SIZE; n++) {
+        for (unsigned n = 0; c->tlbs[i].used && n < TLB_SIZE; n++) {
             if (c->tlbs[i].e[n].host == hva)
                 c->tlbs[i].e[n].tag[TLB_WRITE] = tlb_none(n);
         }
