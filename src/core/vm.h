@@ -52,6 +52,7 @@ struct vm {
     struct vcpu *vcpu; /* ncpus of them */
     const struct engine_ops *engine;
     struct engine *e;
+    pthread_mutex_t split_lock; /* LOCK on what is not one host access; taken before device locks */
 
     /* The board's: puts all devices into their reset state; vCPUs are parked.  Then the vCPUs get
      * cpu_state_reset(), and boot_state() if set (direct kernel boot) for vCPU 0. */

@@ -47,9 +47,9 @@ enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
 
 #define NO_ERROR_CODE UINT32_MAX
 
-/* Which TLB serves: by privilege, and for supervisor code by EFLAGS.AC under SMAP.  MMU_ALIGN is
- * user code with alignment checks on; nothing is ever entered into it. */
-enum mmu_idx { MMU_KERNEL, MMU_USER, MMU_KERNEL_AC, MMU_ALIGN, MMU_IDX_COUNT };
+/* Which TLB serves: by privilege, and for supervisor code by EFLAGS.AC under SMAP.  MMU_SLOW is
+ * never filled: alignment checks or data breakpoints are on, and every access goes the slow way. */
+enum mmu_idx { MMU_KERNEL, MMU_USER, MMU_KERNEL_AC, MMU_SLOW, MMU_IDX_COUNT };
 
 struct cpu {
     struct cpu_state s; /* architectural; first */
@@ -70,9 +70,12 @@ struct cpu {
      * Kept by cpu_derive() and whoever loads a segment register (seg_derive()). */
     u8 seg_ok[SEG_COUNT];
 
-    struct tlb *tlb; /* &tlbs[mmu_idx]; changes with cpl and EFLAGS.AC: cpu_mmu_idx() */
-    u8 mmu_idx;      /* enum mmu_idx */
+    struct tlb *tlb;   /* &tlbs[mmu_idx], or &tlbs[MMU_SLOW]; see cpu_mmu_idx() */
+    u8 mmu_idx;        /* enum mmu_idx by rights; never MMU_SLOW */
+    bool tlb_huge;     /* a 1 GiB page was entered since the last flush */
+    u64 tlb_large[64]; /* which 2 MiB regions (hashed) hold parts of large pages */
     struct tlb tlbs[MMU_IDX_COUNT];
+    u8 *rmw_hva; /* mmu_rmw() gave this address in a page whose writes must be told */
     struct ram_range {
         u64 base, size; /* guest-physical; whole pages */
         u8 *hva, *whva; /* where reads and writes go; whva NULL: not writable */
@@ -91,7 +94,6 @@ struct cpu {
     bool code_changed; /* this instruction wrote to a PAGE_CODE page: cached code is stale */
     bool leave;        /* the run loop must look at modes and events before the next instruction:
                           set by whatever changes mode, CPL, IF, paging, TF, breakpoints */
-    bool slow_step;    /* TF, RF, code breakpoints or int_shadow: instructions run one by one */
     u64 insn_count;    /* instructions begun, for --stats and bisecting */
 
     const struct cpuid_model *model;

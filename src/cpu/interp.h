@@ -29,6 +29,13 @@ bool cpu_take_event(struct cpu *c);
  * must leave run() (VCPU_PAUSE, VCPU_STOP, VCPU_RESET). */
 bool cpu_sleep(struct cpu *c);
 
+/* Instructions must run one by one (interp_step()): TF, RF, an interrupt shadow, or code
+ * breakpoints. */
+static inline bool cpu_must_step(const struct cpu *c)
+{
+    return (c->s.rflags & (FLAG_TF | FLAG_RF)) || c->s.int_shadow || (c->s.dr[7] & 0xff);
+}
+
 struct icache;
 struct icache *icache_new(void); /* NULL: no memory */
 void icache_free(struct icache *ic);

@@ -73,7 +73,8 @@ void mmu_rmw_done(struct cpu *c, u64 lin, unsigned size);
 void mmu_split_lock(struct cpu *c);
 void mmu_split_unlock(struct cpu *c);
 
-/* ---- supervisor accesses whatever the CPL (descriptor tables, TSS, pushes of inner stacks) ---- */
+/* ---- supervisor accesses whatever the CPL (descriptor tables, TSS, pushes of inner stacks) ----
+ */
 
 u64 mmu_read_sys(struct cpu *c, u64 lin, unsigned size);
 void mmu_write_sys(struct cpu *c, u64 lin, unsigned size, u64 v);
@@ -97,8 +98,10 @@ bool mmu_fill(struct cpu *c, u64 lin, enum tlb_access a);
 
 /* ---- maintenance ---- */
 
-void mmu_flush(struct cpu *c, bool global_too); /* CR3 load, CR0/CR4 changes, VCPU_FLUSH */
-void mmu_flush_page(struct cpu *c, u64 lin);    /* INVLPG */
+void mmu_flush(struct cpu *c, bool global_too); /* CR3 load, CR0/CR4 changes */
+void mmu_init(struct cpu *c);                   /* once, before any access */
+void mmu_flush_all(struct cpu *c); /* also where memory is (VCPU_FLUSH), and unused TLBs */
+void mmu_flush_page(struct cpu *c, u64 lin); /* INVLPG */
 /* Page ram_off now holds cached code: sets PAGE_CODE and sees that no CPU keeps a writable TLB
  * entry for it before it returns control to that CPU's next block. */
 void mmu_protect_code(struct cpu *c, u64 ram_off);
