@@ -9,6 +9,7 @@
 #ifndef WIRT_DEV_BLKIO_H
 #define WIRT_DEV_BLKIO_H
 
+#include "base/err.h"
 #include "core/backend.h"
 
 #include <pthread.h>
