@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A thin front to Meson.  `make run` and `make test` do all the set-up on a fresh Debian 12.
+BUILD   ?= build
+CACHE   ?= .cache
+APPEND   = console=ttyS0 quiet
+
+.PHONY: all help run test test-all bench fuzz format install clean packages-run packages-test
+
+help:
+	@echo 'make run       build Wirt and boot a small Linux in it (installs what is missing)'
+	@echo 'make test      build and run the tests'
+	@echo 'make test-all  the long tests too'
+	@echo 'make bench     native against Wirt and, where installed, QEMU'
+	@echo 'make fuzz      every fuzz target for FUZZ_SECONDS (default 60) each'
+	@echo 'make install   to DESTDIR/usr/local'
+	@echo 'make format    clang-format over the tree'
+
+all: packages-run $(BUILD)/build.ninja
+	@ninja -C $(BUILD) wirt
+
+packages-run:
+	@tools/install-packages run
+packages-test:
+	@tools/install-packages run test
+
+$(BUILD)/build.ninja:
+	@meson setup $(BUILD) >/dev/null
+
+$(CACHE)/appliance.initrd.gz: tools/make-initrd
+	@tools/get-guest cloud
+	@tools/make-initrd cloud $@
+
+run: all $(CACHE)/appliance.initrd.gz
+	@$(BUILD)/wirt run --kernel $(CACHE)/guests/cloud/boot/vmlinuz-* --initrd $(CACHE)/appliance.initrd.gz \
+	    --append "$(APPEND)" --memory 512M --net user $(ARGS)
+
+test: packages-test
+	@tests/run
+test-all: packages-test
+	@tests/run --all
+bench: all
+	@tools/install-packages bench
+	@tests/bench/bench
+fuzz: packages-test
+	@tests/fuzz/fuzz-all $(FUZZ_SECONDS)
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+install: all
+	@meson install -C $(BUILD)
+
+clean:
+	rm -rf $(BUILD) build-clang build-asan

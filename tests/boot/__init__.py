@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whole guests: each test boots a real system on Wirt and looks at what it printed or drew."""
+from .machine import Failed, Machine, Skip
+from . import linux, disk, media, net
+
+
+class Test:
+    def __init__(self, name, fn, slow):
+        self.name, self.run, self.slow = name, fn, slow
+
+
+def tests(everything):
+    """Those of `make test`, or of `make test-all` too."""
+    out = []
+    for mod in (linux, disk, media, net):
+        for name, fn, slow in mod.TESTS:
+            if everything or not slow:
+                out.append(Test(name, fn, slow))
+    return out
