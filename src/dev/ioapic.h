@@ -16,8 +16,7 @@ enum { IOAPIC_PINS = 24 };
 struct ioapic {
     u64 redir[IOAPIC_PINS]; /* redirection table */
     u32 lines;              /* input levels */
-    u32 irr;                /* edge inputs: seen and not yet sent; level inputs: high */
-    u8 id;
+    u8 id, initial_id;
     u8 select;            /* IOREGSEL */
     struct region region; /* 4 KiB (0xfec00000) */
     struct msi_sink msi;

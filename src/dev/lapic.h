@@ -17,7 +17,7 @@ struct i8259;
 struct lapic_bus;
 
 enum { LAPIC_MAX = 64 };
-enum { LVT_CMCI, LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
+enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
 
 struct lapic {
     struct lapic_bus *bus;
@@ -31,7 +31,7 @@ struct lapic {
     u32 lvt[LVT_COUNT];
     u32 timer_initial, timer_divide;
     u64 timer_start;    /* virtual ns at which the initial count was written */
-    u64 timer_deadline; /* virtual ns of the next expiry, 0 = not running */
+    u64 timer_deadline; /* virtual ns of the next expiry that matters, 0 = none */
     u64 tsc_deadline;   /* IA32_TSC_DEADLINE, 0 = disarmed */
     bool lint0;         /* level of the PIC's INTR */
     struct timer timer;
