@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Makes C of the op table.
 
-    gen_ops.py CPUID.TAB OPS.H OPS.C OPS_DECODE.H OPS_STUBS.C TABLE...
+    gen_ops.py CPUID.TAB OPS.H OPS.C OPS_EXEC.C OPS_DECODE.H OPS_STUBS.C TABLE...
 
 OPS.H         enum op_id, struct op_row, prototypes of the handlers
-OPS.C         op_rows[], op_names[], op_exec[]
+OPS.C         op_rows[], op_names[]
+OPS_EXEC.C    op_exec[]: on its own, so that who decodes need not link every handler
 OPS_DECODE.H  the decoder's trees, for decode.c alone
 OPS_STUBS.C   weak handlers that raise #UD: linked last, while there are handlers not yet written
 
@@ -83,7 +84,7 @@ def parse_key(row, key):
         if not m[6]:
             row.need['RM'] = modrm & 7
         row.attr.add('modrm')
-    elif m[6]:
+    elif m[6]: # not after a whole ModRM byte, where +r means any ModRM.rm
         row.count = 8 if m[6] == '+r' else 16
         if m[6] == '+cc':
             row.attr.add('cc')
@@ -260,7 +261,7 @@ class Trees:
 
     def root(self, vex, omap, opcode):
         numbers = [i for i, r in enumerate(self.rows) if r.vex == vex and r.map == omap
-                   and r.opcode <= opcode < r.opcode + (1 if 'modrm' in r.attr else r.count)]
+                   and r.opcode <= opcode < r.opcode + r.count]
         modrm = any('modrm' in self.rows[i].attr for i in numbers)
         for i in numbers:
             if modrm:
@@ -301,7 +302,7 @@ def write_header(path, rows, ops, handlers):
     u8 unit;       /* UNIT_* */
     /* The key: what it takes to encode this row. */
     u8 vex, map, opcode;
-    u8 count;      /* opcodes, or ModRM.rm values where the whole ModRM byte is given */
+    u8 count;      /* opcodes */
     u8 prefix;     /* OPP_* */
     s8 mod;        /* 0 memory, 1 register, -1 either */
     s8 reg, rm, w, l; /* -1: any */
@@ -345,7 +346,7 @@ def write_stubs(path, handlers):
                   '{\n    cpu_ud(c);\n}', file=f)
 
 
-def write_source(path, rows, ops, handlers, handler_of):
+def write_source(path, rows, ops, handlers):
     with open(path, 'w', encoding='ascii') as f:
         p = lambda *a: print(*a, file=f)
         p(HEAD + '#include "cpu/ops.h"\n')
@@ -355,7 +356,13 @@ def write_source(path, rows, ops, handlers, handler_of):
         p('};\n\nconst char *const op_names[OP_COUNT] = {\n    "(bad)",')
         for op in ops:
             p(f'    "{op}",')
-        p('};\n')
+        p('};')
+
+
+def write_exec(path, ops, handler_of):
+    with open(path, 'w', encoding='ascii') as f:
+        p = lambda *a: print(*a, file=f)
+        p(HEAD + '#include "cpu/ops.h"\n')
         p('static void exec_none(struct cpu *c, const struct insn *i)\n{\n    cpu_ud(c);\n}\n')
         p('insn_fn *const op_exec[OP_COUNT] = {\n    exec_none,')
         for op in ops:
@@ -383,7 +390,7 @@ def write_trees(path, rows):
 
 
 def main():
-    cpuid, header, source, trees, stubs, *tables = sys.argv[1:]
+    cpuid, header, source, table, trees, stubs, *tables = sys.argv[1:]
     with open(cpuid, encoding='ascii') as f:
         features = set(re.findall(r'^FEATURE\((\w+),', f.read(), re.M))
     rows = parse(tables, features)
@@ -395,7 +402,8 @@ def main():
     ops, handlers = sorted(handler_of), sorted(set(handler_of.values()))
     write_trees(trees, rows)
     write_header(header, rows, ops, handlers)
-    write_source(source, rows, ops, handlers, handler_of)
+    write_source(source, rows, ops, handlers)
+    write_exec(table, ops, handler_of)
     write_stubs(stubs, handlers)
 
 
