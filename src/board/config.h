@@ -9,6 +9,7 @@
 
 #include "base/types.h"
 #include "core/backend.h"
+#include "net/net.h"
 
 enum {
     MACHINE_DISKS_MAX = 20, /* 4 places on IDE, the rest virtio */
@@ -16,7 +17,6 @@ enum {
     MACHINE_FLOPPY_MAX = 2,
     MACHINE_NICS_MAX = 8,
     MACHINE_SERIALS_MAX = 4,
-    MACHINE_HOSTFWD_MAX = 16,
 };
 
 enum disk_bus { DISK_BUS_IDE, DISK_BUS_VIRTIO };
@@ -26,21 +26,6 @@ struct disk_config {
     enum disk_bus bus;
     bool readonly;
     bool snapshot; /* writes are thrown away at the end */
-};
-
-enum nic_model { NIC_VIRTIO, NIC_E1000 };
-enum nic_mode { NIC_USER, NIC_TAP, NIC_NONE };
-
-struct nic_config {
-    enum nic_mode mode;
-    enum nic_model model;
-    const char *ifname;                       /* tap */
-    const char *hostfwd[MACHINE_HOSTFWD_MAX]; /* "tcp:HOST-:GUEST", as net/net.h takes them */
-    unsigned nhostfwd;
-    bool restricted; /* user: the guest reaches nothing outside */
-    bool have_mac;
-    u8 mac[6];
-    const char *capture; /* pcap file, NULL = none */
 };
 
 enum rtc_base { RTC_UTC, RTC_LOCALTIME };
@@ -57,7 +42,7 @@ struct machine_config {
     unsigned ncdroms;
     const char *floppy[MACHINE_FLOPPY_MAX];
     unsigned nfloppies;
-    struct nic_config nic[MACHINE_NICS_MAX];
+    struct net_config nic[MACHINE_NICS_MAX]; /* model empty = virtio */
     unsigned nnics;
 
     /* Opened by the caller, closed by pc_close(); NULL = a port with nothing behind it. */
