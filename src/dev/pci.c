@@ -376,6 +376,8 @@ u32 pci_config_read(struct pci_bus *b, unsigned devfn, unsigned off, unsigned si
     if (!d || off + size > PCI_CONFIG_SIZE)
         return ones(size);
     pthread_mutex_lock(&d->lock);
+    if (d->config_reading)
+        d->config_reading(d, off, size);
     for (unsigned i = 0; i < size; i++)
         v |= (u32)d->config[off + i] << (8 * i);
     pthread_mutex_unlock(&d->lock);

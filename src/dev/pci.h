@@ -46,6 +46,9 @@ struct pci_dev {
     struct pci_msix msix;
     u8 cap_end; /* where the next capability goes */
     bool intx_level;
+    /* Told before a configuration read, to bring config[] up to date, with the device's lock held;
+     * may be NULL. */
+    void (*config_reading)(struct pci_dev *d, unsigned off, unsigned size);
     /* Told after a configuration write, with the device's lock held; may be NULL. */
     void (*config_written)(struct pci_dev *d, unsigned off, unsigned size);
     pthread_mutex_t lock; /* the device's lock */

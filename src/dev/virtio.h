@@ -110,7 +110,8 @@ struct virtio_dev {
     u8 isr; /* bit 0: queue, bit 1: configuration */
     u8 config_gen;
     u16 config_vector;
-    bool resetting; /* ops->reset() is under way */
+    bool resetting;  /* ops->reset() is under way */
+    bool bus_master; /* the transport lets it reach memory */
     struct virtq queue[VIRTIO_QUEUES];
 
     /* The transport's: an interrupt with this vector (and the cause already in isr). */

@@ -9,9 +9,11 @@
 #include "core/backend.h"
 #include "dev/virtio_pci.h"
 
+enum { VIRTIO_BLK_QUEUES = 16 };
+
 struct virtio_blk_options {
     char serial[21]; /* what GET_ID says, up to 20 characters */
-    unsigned queues; /* 0 = 1; at most 16 */
+    unsigned queues; /* 0 = 1; at most VIRTIO_BLK_QUEUES */
     bool modern_only;
     bool no_discard; /* offer neither discard nor write-zeroes */
 };
@@ -26,11 +28,12 @@ struct virtio_blk {
     bool writeback; /* config wce: false = every write reaches the disk before it is done */
     unsigned in_flight;
     pthread_cond_t idle; /* in_flight fell to 0 */
+    bool batch;          /* a notification is being worked on: interrupts wait for its end */
     struct vblk_queue {
-        struct vblk_req *req; /* as many as the queue has entries */
-        struct vblk_req *free;
-        struct vblk_req *waiting; /* requests of a queue that is being looked at again */
-    } q[16];
+        struct vblk_req *req;  /* as many as the queue has entries */
+        struct vblk_req *free; /* rows that were used and are free again */
+        unsigned fresh;        /* rows from here on were never used */
+    } q[VIRTIO_BLK_QUEUES];
 };
 
 /* The disk stays the caller's, and open for as long as the device.  -errno. */
