@@ -18,7 +18,6 @@ struct virtio_balloon {
     u32 actual;               /* what the driver says it gave */
     u64 stat[VBALLOON_STATS]; /* by tag; ~0 = not told */
     bool stats_held;          /* the driver's statistics buffer is with us */
-    bool stats_asked;
     struct virtq_chain stats; /* that buffer */
     struct virtq_chain chain; /* scratch */
 };
