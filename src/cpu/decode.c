@@ -141,10 +141,8 @@ static bool read_vex(struct insn *i, struct cursor *c, struct prefixes *pf, u8 e
     static const u8 simd[4] = {OPP_NP, OPP_66, OPP_F3, OPP_F2};
     pf->simd = simd[b & 3];
     i->rex = rex;
-    if (i->mode != CODE64) {
+    if (i->mode != CODE64)
         i->rex &= REX_W;
-        i->vex_v &= 7;
-    }
     i->opcode = fetch8(c);
     return i->map >= 1 && i->map <= 3;
 }
@@ -385,6 +383,7 @@ static bool read_operand(struct insn *i, struct cursor *c, const struct op_row *
     struct operand *o = &i->opnd[n];
     unsigned rm = (i->modrm & 7) | (i->rex & REX_B) << 3;
     unsigned reg = (i->modrm >> 3 & 7) | (i->rex & REX_R) << 1;
+    unsigned vvvv_mask = i->mode == CODE64 ? 15 : 7;
     unsigned mode = r->mode[n], size = r->size[n];
     o->size = operand_size(i, size, i->has_mem);
 
@@ -414,7 +413,7 @@ static bool read_operand(struct insn *i, struct cursor *c, const struct op_row *
         set_gpr(i, o, (i->opcode & 7) | (i->rex & REX_B) << 3);
         return true;
     case AM_B:
-        set_gpr(i, o, i->vex_v);
+        set_gpr(i, o, i->vex_v & vvvv_mask);
         return true;
     case AM_GPR0:
     case AM_GPR1:
@@ -462,7 +461,7 @@ static bool read_operand(struct insn *i, struct cursor *c, const struct op_row *
         set_reg(o, OPND_VEC, reg);
         return true;
     case AM_H:
-        set_reg(o, OPND_VEC, i->vex_v);
+        set_reg(o, OPND_VEC, i->vex_v & vvvv_mask);
         return true;
     case AM_U:
         set_reg(o, OPND_VEC, rm);

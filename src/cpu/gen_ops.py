@@ -67,12 +67,14 @@ class Row:
 
 
 def parse_key(row, key):
-    m = re.fullmatch(r'(VEX\.)?(?:(NP|66|F3|F2):)?(?:(0F|0F38|0F3A)\.)?([0-9A-F]{2})'
+    m = re.fullmatch(r'(VEX\.)?(?:(NP|66|F3|F2|NF):)?(?:(0F|0F38|0F3A)\.)?([0-9A-F]{2})'
                      r'(=[0-9A-F]{2})?(\+r|\+cc)?(/[0-7])?((?:\.[BWL][01])*)', key)
     if not m:
         die(row.where, f'bad key {key}')
     row.vex = bool(m[1])
-    if m[2]:
+    if m[2] == 'NF':
+        row.need['PREFIX'] = (0, 1)
+    elif m[2]:
         row.need['PREFIX'] = PREFIXES.index(m[2])
         if m[2] == '66':
             row.attr.add('p66')
@@ -229,6 +231,11 @@ def parse(files, features):
     return rows
 
 
+def allows(row, dim, value):
+    need = row.need.get(dim, value)
+    return value in need if isinstance(need, tuple) else value == need
+
+
 class Trees:
     """All trees in one array of 16-bit numbers: [dimension, branch, branch, ...]."""
     LEAF, MODRM = 0x8000, 0x4000
@@ -242,7 +249,7 @@ class Trees:
         for dim, n in DIMS:
             if dim in known or not any(dim in self.rows[i].need for i in numbers):
                 continue
-            branches = [self.build([i for i in numbers if self.rows[i].need.get(dim, v) == v],
+            branches = [self.build([i for i in numbers if allows(self.rows[i], dim, v)],
                                    known | {dim}) for v in range(n)]
             if len(set(branches)) == 1:
                 return branches[0]
@@ -333,7 +340,7 @@ def c_row(r, handlers):
             + ', '.join('SZ_' + o[1] for o in ops) + '}, {'
             + ', '.join(access[o[2]] for o in ops) + '},\n'
             + f'     UNIT_{r.unit}, {int(r.vex)}, {r.map}, 0x{r.opcode:02x}, {r.count}, '
-            + ('OPP_' + PREFIXES[n('PREFIX')] if 'PREFIX' in r.need else 'OPP_ANY')
+            + ('OPP_' + PREFIXES[n('PREFIX')] if isinstance(n('PREFIX'), int) else 'OPP_ANY')
             + f', {n("MOD", -1)}, {n("REG", -1)}, {n("RM", -1)}, {n("W", -1)}, {n("L", -1)},\n'
             + f'     0x{fl["R"]:x}, 0x{written:x}, 0x{fl["U"]:x}, 0x{fl["0"]:x}, 0x{fl["1"]:x}}},')
 
