@@ -14,25 +14,24 @@
 enum { I8254_HZ = 1193182 };
 
 struct i8254_ch {
-    u64 start;    /* virtual ns at which the count was loaded */
-    u32 count;    /* the loaded count, 1-65536 (or 10000 in BCD); 0 = none loaded */
-    u32 next;     /* modes 2 and 3: a new count that is due when the period ends; 0 = none */
-    u64 next_at;  /* virtual ns at which `next` takes over */
-    u64 stopped;  /* ticks elapsed when the gate went low */
+    u64 start;   /* virtual ns from which the elapsed ticks count */
+    u64 stopped; /* elapsed ticks, while halted */
+    u32 count;   /* the loaded count, 1-65536 (10000 in BCD); 0 = none yet */
+    u32 next;    /* modes 2 and 3: takes over when the period ends; 0 = none */
+    u64 next_at; /* virtual ns at which it does */
+    u8 access;   /* RW bits: 1 low byte, 2 high byte, 3 low then high */
+    u8 mode;     /* 0-5 */
+    bool bcd;
+    bool gate;
+    bool running; /* elapsed ticks mean something: a count was loaded (modes 1, 5: and triggered) */
+    bool halted;  /* the gate holds the count */
     u16 latch;    /* latched count */
     u8 latched;   /* bytes of it yet to be read */
-    u8 latch_pos; /* 0 = low byte next */
     u8 status;    /* latched status */
     bool status_latched;
-    u8 access; /* RW bits: 1 low, 2 high, 3 low then high */
-    u8 mode;   /* 0-5 */
-    bool bcd;
-    u8 write_low;               /* access 3: first byte */
+    u8 write_low;
     bool write_high, read_high; /* access 3: the second byte is next */
-    bool gate;
-    bool armed; /* modes 1 and 5: a trigger came; modes 0 and 4: a count was written */
     bool null_count;
-    bool halted; /* counting is inhibited by the gate; `stopped` holds */
 };
 
 struct i8254 {
@@ -41,7 +40,8 @@ struct i8254 {
     struct region region;  /* 4 ports (0x40) */
     struct region speaker; /* 1 port (0x61) */
     struct irq irq0;
-    bool irq0_level;
+    u64 edges_seen; /* rising edges of channel 0 since its count was loaded, delivered or given up
+                     */
     struct clock *clock;
     struct timer timer; /* the next edge of channel 0's output */
     struct trace *trace;

@@ -12,15 +12,14 @@
 #include "core/state.h"
 
 struct mc146818 {
-    u8 cmos[128];    /* date and time registers are derived from `offset` when read */
-    u8 index;        /* port 0x70, bits 6-0 */
-    bool nmi_masked; /* port 0x70, bit 7; atomic */
-    s64 offset;      /* calendar seconds (since 1970, as UTC) = offset + virtual seconds */
-    u32 phase;       /* ns by which a calendar second begins later than a virtual one */
-    s64 frozen;  /* calendar seconds while REG B.SET holds the clock or the divider is in reset */
-    u64 last_uf; /* calendar second whose update has been seen */
-    u64 periodic_start; /* virtual ns from which periodic interrupts count */
-    u64 periodic_seen;  /* how many of them were noticed */
+    u8 cmos[128];     /* date registers hold only what was written while the calendar stands */
+    u8 index;         /* port 0x70, bits 6-0 */
+    bool nmi_masked;  /* port 0x70, bit 7; atomic */
+    s64 offset;       /* calendar seconds since 1970 = offset + RTC seconds */
+    u32 phase;        /* ns by which RTC seconds begin later than the clock's */
+    u64 seconds_seen; /* RTC seconds whose update was noticed */
+    u64 periods_seen; /* periods of the current rate that were noticed */
+    u32 backlog;      /* periodic interrupts that came while the last was not acknowledged */
     bool irq_level;
     struct region region; /* 2 ports (0x70) */
     struct irq irq8;
@@ -36,7 +35,6 @@ void mc146818_reset(struct mc146818 *r); /* keeps date and CMOS */
 /* CMOS bytes 0x0e-0x7f, for the board; before the machine runs. */
 void mc146818_set_cmos(struct mc146818 *r, u8 index, u8 val);
 u8 mc146818_cmos(const struct mc146818 *r, u8 index);
-/* IRQ8 while the HPET's legacy route is on goes nowhere: see dev/hpet.h. */
 
 extern const struct state_desc mc146818_state;
 
