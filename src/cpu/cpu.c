@@ -8,6 +8,7 @@
  */
 #include "cpu/cpu.h"
 
+#include "cpu/hostrun.h"
 #include "cpu/interp.h"
 #include "cpu/mmu.h"
 #include "cpu/segment.h"
@@ -75,6 +76,9 @@ int cpu_open(struct cpu *c, struct vcpu *v, struct err *e)
         rc = err_set(e, ENOMEM, "vCPU %u: no memory for decoded code", v->index);
         goto fail;
     }
+    rc = hostrun_open(c, e);
+    if (rc)
+        goto fail;
     cpu_state_reset(&c->s, v->index == 0);
     mmu_init(c);
     cpu_derive(c);
@@ -86,6 +90,7 @@ fail:
 
 void cpu_close(struct cpu *c)
 {
+    hostrun_close(c);
     icache_free(c->icache);
     free((void *)c->model);
     c->icache = NULL;

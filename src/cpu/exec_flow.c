@@ -91,19 +91,21 @@ void exec_pause(struct cpu *c, const struct insn *i)
     __builtin_ia32_pause();
 }
 
+/* The host's own fences, for the host's non-temporal stores too (MOVNTDQ and the like run as they
+ * are). */
 void exec_lfence(struct cpu *c, const struct insn *i)
 {
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    __asm__ volatile("lfence" ::: "memory");
 }
 
 void exec_sfence(struct cpu *c, const struct insn *i)
 {
-    __atomic_thread_fence(__ATOMIC_RELEASE);
+    __asm__ volatile("sfence" ::: "memory");
 }
 
 void exec_mfence(struct cpu *c, const struct insn *i)
 {
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    __asm__ volatile("mfence" ::: "memory");
 }
 
 /* A line flush faults as a one-byte read does; there is no cache to flush. */
