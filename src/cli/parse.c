@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Values on the command line.
+ */
+#include "cli/parse.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+int parse_number(u64 *v, const char *s, u64 lo, u64 hi, struct err *e)
+{
+    char *end;
+    errno = 0;
+    u64 n = isdigit((unsigned char)*s) ? strtoull(s, &end, 10) : 0;
+    if (!isdigit((unsigned char)*s) || *end || errno || n < lo || n > hi)
+        return err_set(e, EINVAL, "\"%s\" is no number from %llu to %llu", s,
+                       (unsigned long long)lo, (unsigned long long)hi);
+    *v = n;
+    return 0;
+}
+
+static u64 suffix(const char *s)
+{
+    static const char letters[] = "KMGT";
+    const char *p = *s ? strchr(letters, toupper((unsigned char)*s)) : NULL;
+    if (!p)
+        return 0;
+    s++;
+    if (*s == 'i')
+        s++;
+    if (*s == 'B')
+        s++;
+    return *s ? 0 : 1ull << (10 * (p - letters + 1));
+}
+
+int parse_size(u64 *v, const char *s, u64 unit, struct err *e)
+{
+    u64 whole = 0, part = 0, scale = 1;
+    const char *p = s;
+    bool digits = false;
+    for (; isdigit((unsigned char)*p) && whole < 1ull << 40; p++, digits = true)
+        whole = whole * 10 + (u64)(*p - '0');
+    if (digits && *p == '.')
+        for (p++; isdigit((unsigned char)*p) && scale < 1000000; p++, scale *= 10)
+            part = part * 10 + (u64)(*p - '0');
+    u64 mul = *p ? suffix(p) : unit;
+    if (!digits || !mul || whole > (1ull << 62) / mul)
+        return err_set(e, EINVAL, "\"%s\" is no size, such as 512M or 2G", s);
+    *v = whole * mul + part * mul / scale;
+    return 0;
+}
+
+int parse_uuid(u8 uuid[16], const char *s, struct err *e)
+{
+    const char *p = s;
+    for (unsigned i = 0; i < 16; i++) {
+        unsigned byte;
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            if (*p++ != '-')
+                goto bad;
+        if (!isxdigit((unsigned char)p[0]) || !isxdigit((unsigned char)p[1]) ||
+            sscanf(p, "%2x", &byte) != 1)
+            goto bad;
+        uuid[i] = (u8)byte;
+        p += 2;
+    }
+    if (!*p)
+        return 0;
+bad:
+    return err_set(e, EINVAL, "\"%s\" is no UUID, such as 123e4567-e89b-12d3-a456-426614174000", s);
+}
+
+int parse_rtc(struct machine_config *m, const char *s, struct err *e)
+{
+    struct tm tm = {0};
+    const char *end;
+    m->have_rtc_start = false;
+    m->rtc = !strcmp(s, "localtime") ? RTC_LOCALTIME : RTC_UTC;
+    if (!strcmp(s, "utc") || !strcmp(s, "localtime"))
+        return 0;
+    end = strptime(s, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (!end)
+        end = strptime(s, "%Y-%m-%d", &tm);
+    if (!end || *end)
+        return err_set(e, EINVAL, "\"%s\" is none of utc, localtime, 2026-01-31T12:00:00", s);
+    m->rtc_start = timegm(&tm);
+    m->have_rtc_start = true;
+    return 0;
+}
+
+int parse_disk(struct disk_config *d, const char *s, struct err *e)
+{
+    char *name = malloc(strlen(s) + 1), *out = name;
+    const char *p = s;
+    if (!name)
+        return err_set(e, ENOMEM, "out of memory");
+    memset(d, 0, sizeof(*d));
+    for (; *p && (*p != ',' || p[1] == ','); p++) {
+        *out++ = *p;
+        if (*p == ',')
+            p++;
+    }
+    *out = 0;
+    d->path = name;
+    while (*p == ',') {
+        const char *opt = ++p;
+        size_t n = strcspn(p, ",");
+        p += n;
+        if (n == 7 && !memcmp(opt, "bus=ide", n))
+            d->bus = DISK_BUS_IDE;
+        else if (n == 10 && !memcmp(opt, "bus=virtio", n))
+            d->bus = DISK_BUS_VIRTIO;
+        else if (n == 8 && !memcmp(opt, "readonly", n))
+            d->readonly = true;
+        else if (n == 8 && !memcmp(opt, "snapshot", n))
+            d->snapshot = true;
+        else {
+            free(name);
+            d->path = NULL;
+            return err_set(e, EINVAL, "\"%.*s\" is none of bus=ide, bus=virtio, readonly, snapshot",
+                           (int)n, opt);
+        }
+    }
+    if (*name)
+        return 0;
+    free(name);
+    d->path = NULL;
+    return err_set(e, EINVAL, "\"%s\" names no file", s);
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * `wirt run`: opens the machine, runs it, closes it in the opposite order, and says by the exit
+ * status how it ended.
+ */
+#include "board/pc.h"
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "cli/run_config.h"
+#include "ui/chardev.h"
+#include "ui/display_text.h"
+#include "ui/screenshot.h"
+#include "ui/signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct run {
+    struct run_config c;
+    struct vm vm;
+    struct pc *pc;
+    struct signals signals;
+    struct display_text *text;
+    bool vm_open;
+};
+
+static void quit(void *opaque)
+{
+    struct run *r = opaque;
+    vm_request_end(&r->vm, VM_QUIT, 0);
+}
+
+static void reset(void *opaque)
+{
+    struct run *r = opaque;
+    vm_request_reset(&r->vm);
+}
+
+static void power_button(void *opaque)
+{
+    struct run *r = opaque;
+    piix4_pm_power_button(&r->pc->pm);
+}
+
+static void on_signal(void *opaque, int sig)
+{
+    if (sig != SIGWINCH)
+        quit(opaque);
+}
+
+static const struct engine_ops *find_engine(const char *name)
+{
+    return strcmp(name, "interp") ? &engine_soft : &engine_interp;
+}
+
+static int open_chardevs(struct run *r, struct err *e)
+{
+    const struct stdio_keys keys = {quit, reset, power_button, r};
+    struct machine_config *m = &r->c.m;
+    for (unsigned i = 0; i < m->nserials; i++) {
+        int ret = chardev_open(&m->serial[i], r->c.serial[i], r->vm.loop, &keys, e);
+        if (ret)
+            return err_prefix(e, "--serial");
+    }
+    if (r->c.console && chardev_open(&m->console, r->c.console, r->vm.loop, &keys, e))
+        return err_prefix(e, "--console");
+    return 0;
+}
+
+/* What pc_close() would have closed, had pc_open() been reached. */
+static void close_chardevs(struct run *r)
+{
+    struct machine_config *m = &r->c.m;
+    for (unsigned i = 0; i < m->nserials; i++)
+        if (m->serial[i])
+            m->serial[i]->ops->close(m->serial[i]);
+    if (m->console)
+        m->console->ops->close(m->console);
+}
+
+static int open_machine(struct run *r, struct err *e)
+{
+    struct run_config *c = &r->c;
+    struct cpu_config cpu = {c->m.cpus, c->cpu, c->check, c->perf_map};
+    const struct stdio_keys keys = {quit, reset, power_button, r};
+    int ret = vm_init(&r->vm, c->m.name, c->m.memory, e);
+    if (ret)
+        return ret;
+    r->vm_open = true;
+    r->vm.no_reboot = c->no_reboot;
+    if (c->trace && trace_enable(&r->vm.trace, c->trace, e))
+        return err_prefix(e, "--trace");
+    ret = signals_open(&r->signals, r->vm.loop, on_signal, r, e);
+    if (!ret)
+        ret = vm_open_cpus(&r->vm, find_engine(c->engine), &cpu, e);
+    if (ret)
+        return ret;
+    ret = open_chardevs(r, e);
+    r->pc = ret ? NULL : calloc(1, sizeof(*r->pc));
+    if (!r->pc) {
+        close_chardevs(r);
+        return ret ? ret : err_set(e, ENOMEM, "out of memory");
+    }
+    ret = pc_open(r->pc, &r->vm, &c->m, e);
+    if (!ret && c->display == DISPLAY_TEXT)
+        ret = display_text_open(&r->text, r->vm.loop, r->vm.clock, &r->pc->vga.display,
+                                &r->pc->kbd.input, &keys, e);
+    return ret;
+}
+
+static void close_machine(struct run *r)
+{
+    display_text_close(r->text);
+    if (r->pc)
+        pc_close(r->pc);
+    signals_close(&r->signals);
+    if (r->vm_open)
+        vm_destroy(&r->vm);
+    free(r->pc);
+}
+
+static int status_of(const struct run *r, enum vm_end end)
+{
+    switch (end) {
+    case VM_POWEROFF:
+        return CLI_OK;
+    case VM_QUIT:
+        return CLI_QUIT;
+    case VM_RESET:
+        return CLI_RESET;
+    case VM_DEBUG:
+        return r->vm.exit_code & 0xff;
+    default:
+        return CLI_FAILED;
+    }
+}
+
+static int run(struct run *r)
+{
+    struct err e = {0};
+    int status = CLI_ERROR;
+    if (!open_machine(r, &e)) {
+        status = status_of(r, vm_run(&r->vm));
+        if (r->c.stats && r->vm.engine->print_stats)
+            r->vm.engine->print_stats(r->vm.e, stderr);
+        if (r->c.screenshot && screenshot_write(&r->pc->vga.display, r->c.screenshot, &e))
+            status = status ? status : CLI_ERROR;
+    }
+    close_machine(r);
+    if (e.code)
+        fprintf(stderr, "wirt: %s\n", e.msg);
+    return status;
+}
+
+int cli_run(int argc, char **argv)
+{
+    struct err e = {0};
+    int status = CLI_ERROR;
+    struct run *r = calloc(1, sizeof(*r));
+    if (!r) {
+        fprintf(stderr, "wirt: out of memory\n");
+        return CLI_ERROR;
+    }
+    if (run_config_parse(&r->c, argc, argv, &e)) {
+        fprintf(stderr, "wirt: %s\n", e.msg);
+    } else if (r->c.help) {
+        opts_help(stdout);
+        status = CLI_OK;
+    } else if (r->c.trace && !strcmp(r->c.trace, "help")) {
+        trace_help(stdout);
+        status = CLI_OK;
+    } else {
+        signals_block();
+        status = run(r);
+    }
+    run_config_free(&r->c);
+    free(r);
+    return status;
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From options to a machine's configuration.
+ */
+#include "cli/run_config.h"
+#include "cli/options.h"
+#include "cli/parse.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MEMORY_MIN = 2 << 20 };
+#define MEMORY_MAX (1ull << 40)
+
+static int add_disk(struct run_config *c, const char *arg, bool whole, struct err *e)
+{
+    struct machine_config *m = &c->m;
+    if (m->ndisks == MACHINE_DISKS_MAX)
+        return err_set(e, E2BIG, "%s: more than %d disks", arg, MACHINE_DISKS_MAX);
+    struct disk_config *d = &m->disk[m->ndisks];
+    int r = 0;
+    if (whole) { /* the argument is a file name and nothing else */
+        *d = (struct disk_config){.path = strdup(arg)};
+        if (!d->path)
+            r = err_set(e, ENOMEM, "out of memory");
+    } else {
+        r = parse_disk(d, arg, e);
+    }
+    if (!r)
+        m->ndisks++;
+    return r;
+}
+
+static int add_file(const char **list, unsigned *n, unsigned most, const char *arg, struct err *e)
+{
+    if (*n == most)
+        return err_set(e, E2BIG, "more than %u are not possible", most);
+    if (!*arg)
+        return err_set(e, EINVAL, "an empty file name");
+    list[(*n)++] = strcmp(arg, "none") ? arg : NULL;
+    return 0;
+}
+
+static int set_memory(struct machine_config *m, const char *arg, struct err *e)
+{
+    int r = parse_size(&m->memory, arg, MIB, e);
+    if (r)
+        return r;
+    if (m->memory < MEMORY_MIN || m->memory > MEMORY_MAX)
+        return err_set(e, EINVAL, "\"%s\" is too %s: 2M to 1T are possible", arg,
+                       m->memory < MEMORY_MIN ? "little" : "much");
+    if (m->memory % MIB)
+        return err_set(e, EINVAL, "\"%s\" is not a multiple of 1 MiB", arg);
+    return 0;
+}
+
+static int add_serial(struct run_config *c, const char *arg, struct err *e)
+{
+    unsigned n = 0;
+    while (n < MACHINE_SERIALS_MAX && c->serial[n])
+        n++;
+    if (n == MACHINE_SERIALS_MAX)
+        return err_set(e, E2BIG, "more than %d serial ports", MACHINE_SERIALS_MAX);
+    c->serial[n] = arg;
+    c->m.nserials = n + 1;
+    return 0;
+}
+
+static int add_nic(struct machine_config *m, const char *arg, struct err *e)
+{
+    if (m->nnics == MACHINE_NICS_MAX)
+        return err_set(e, E2BIG, "more than %d network cards", MACHINE_NICS_MAX);
+    struct net_config c;
+    int r = net_parse(&c, arg, e);
+    if (!r)
+        m->nic[m->nnics++] = c;
+    return r;
+}
+
+static int check_word(const char *arg, const char *const *list, struct err *e)
+{
+    char all[200] = "";
+    for (unsigned i = 0; list[i]; i++) {
+        if (!strcmp(arg, list[i]))
+            return (int)i;
+        if (i)
+            strcat(all, ", ");
+        strcat(all, list[i]);
+    }
+    const char *meant = nearest(arg, list);
+    if (meant)
+        return err_set(e, EINVAL, "\"%s\" is none of %s; did you mean %s?", arg, all, meant);
+    return err_set(e, EINVAL, "\"%s\" is none of %s", arg, all);
+}
+
+static int set_boot(struct machine_config *m, const char *arg, struct err *e)
+{
+    bool seen[128] = {false};
+    for (const char *p = arg; *p; p++) {
+        if (!strchr("acdn", *p) || seen[(unsigned char)*p])
+            return err_set(e, EINVAL, "\"%s\" is no order of the letters a, c, d and n", arg);
+        seen[(unsigned char)*p] = true;
+    }
+    m->boot = arg;
+    return *arg ? 0 : err_set(e, EINVAL, "names no device");
+}
+
+static int take_machine(struct run_config *c, enum opt_id id, const char *arg, struct err *e)
+{
+    struct machine_config *m = &c->m;
+    u64 v = 0;
+    int r = 0;
+    switch (id) {
+    case OPT_NAME:
+        m->name = arg;
+        c->have_name = true;
+        return *arg && strlen(arg) < 64 ? 0 : err_set(e, EINVAL, "1 to 63 characters, please");
+    case OPT_CPUS:
+        r = parse_number(&v, arg, 1, 64, e);
+        m->cpus = (unsigned)v;
+        return r;
+    case OPT_MEMORY:
+        return set_memory(m, arg, e);
+    case OPT_CPU:
+        c->cpu = arg;
+        return 0;
+    case OPT_UUID:
+        c->have_uuid = true;
+        return parse_uuid(m->uuid, arg, e);
+    case OPT_RTC:
+        return parse_rtc(m, arg, e);
+    case OPT_DISK:
+        return add_disk(c, arg, false, e);
+    case OPT_CDROM:
+        return add_file(m->cdrom, &m->ncdroms, MACHINE_CDROMS_MAX, arg, e);
+    case OPT_FLOPPY:
+        return add_file(m->floppy, &m->nfloppies, MACHINE_FLOPPY_MAX, arg, e);
+    case OPT_NET:
+        return add_nic(m, arg, e);
+    case OPT_BOOT:
+        return set_boot(m, arg, e);
+    case OPT_FIRMWARE:
+        m->firmware = arg;
+        return 0;
+    case OPT_KERNEL:
+        m->kernel = arg;
+        return 0;
+    case OPT_INITRD:
+        m->initrd = arg;
+        return 0;
+    case OPT_APPEND:
+        m->append = arg;
+        return 0;
+    case OPT_DEBUG_EXIT:
+        m->debug_exit = true;
+        return 0;
+    case OPT_DEBUGCON:
+        m->debugcon = arg;
+        return 0;
+    case OPT_NO_VGA:
+        m->vga = false;
+        return 0;
+    default:
+        return -ENOENT;
+    }
+}
+
+static int take_option(void *opaque, enum opt_id id, const char *arg, struct err *e)
+{
+    static const char *const displays[] = {"none", "text", NULL};
+    static const char *const engines[] = {"auto", "soft", "interp", NULL};
+    struct run_config *c = opaque;
+    int r = take_machine(c, id, arg, e);
+    if (r != -ENOENT)
+        return r;
+    switch (id) {
+    case OPT_COUNT:
+        return add_disk(c, arg, true, e);
+    case OPT_HELP:
+        c->help = true;
+        return -ECANCELED;
+    case OPT_SNAPSHOT:
+        c->snapshot = true;
+        return 0;
+    case OPT_CAPTURE:
+        c->capture = arg;
+        return 0;
+    case OPT_SERIAL:
+        return add_serial(c, arg, e);
+    case OPT_CONSOLE:
+        c->console = arg;
+        return 0;
+    case OPT_DISPLAY:
+        r = check_word(arg, displays, e);
+        c->display = r == 1 ? DISPLAY_TEXT : DISPLAY_NONE;
+        return min(r, 0);
+    case OPT_SCREENSHOT:
+        c->screenshot = arg;
+        return 0;
+    case OPT_NO_REBOOT:
+        c->no_reboot = true;
+        return 0;
+    case OPT_ENGINE:
+        c->engine = arg;
+        return min(check_word(arg, engines, e), 0);
+    case OPT_CHECK:
+        c->check = true;
+        return 0;
+    case OPT_STATS:
+        c->stats = true;
+        return 0;
+    case OPT_PERF_MAP:
+        c->perf_map = true;
+        return 0;
+    case OPT_TRACE:
+        c->trace = arg;
+        return 0;
+    default:
+        BUG_ON(true); /* a row of options.tab that nobody takes */
+    }
+    return 0;
+}
+
+/* A name from the file that is booted, and a UUID (version 8) from the name. */
+static void fill_identity(struct run_config *c)
+{
+    struct machine_config *m = &c->m;
+    const char *file = m->ndisks    ? m->disk[0].path
+                       : m->kernel  ? m->kernel
+                       : m->ncdroms ? m->cdrom[0]
+                                    : NULL;
+    if (!c->have_name && file) {
+        const char *slash = strrchr(file, '/');
+        m->name = slash && slash[1] ? slash + 1 : file;
+    }
+    if (c->have_uuid)
+        return;
+    u64 h[2] = {0xcbf29ce484222325ull, 0x84222325cbf29ce4ull}; /* FNV-1a */
+    for (const char *s = m->name; *s; s++)
+        for (unsigned i = 0; i < 2; i++)
+            h[i] = (h[i] ^ (u8)*s) * 0x100000001b3ull;
+    memcpy(m->uuid, h, 16);
+    m->uuid[6] = (m->uuid[6] & 0x0f) | 0x80;
+    m->uuid[8] = (m->uuid[8] & 0x3f) | 0x80;
+}
+
+/* Combinations that make no sense, and what follows from others. */
+static int finish(struct run_config *c, struct err *e)
+{
+    struct machine_config *m = &c->m;
+    unsigned stdios = 0;
+    bool console_stdio = c->console && !strcmp(c->console, "stdio");
+    if (!m->kernel && (m->initrd || m->append))
+        return err_set(e, EINVAL, "--%s needs --kernel", m->initrd ? "initrd" : "append");
+    if (m->kernel && m->firmware)
+        return err_set(e, EINVAL, "--kernel boots without firmware: --firmware has no meaning");
+    if (c->display == DISPLAY_TEXT && !m->vga)
+        return err_set(e, EINVAL, "--display text needs a video card: not with --no-vga");
+    if (c->screenshot && !m->vga)
+        return err_set(e, EINVAL, "--screenshot-on-exit needs a video card: not with --no-vga");
+    if (!c->serial[0])
+        c->serial[0] = c->display == DISPLAY_TEXT || console_stdio ? "none" : "stdio";
+    for (unsigned i = 0; i < m->nserials; i++)
+        stdios += !strcmp(c->serial[i], "stdio");
+    stdios += console_stdio + (c->display == DISPLAY_TEXT);
+    if (stdios > 1)
+        return err_set(e, EINVAL, "standard input and output can be used only once");
+    if (!m->nnics) {
+        int r = net_parse(&m->nic[m->nnics++], "user", e);
+        if (r)
+            return r;
+    }
+    if (c->capture && m->nic[0].mode == NET_NONE)
+        return err_set(e, EINVAL, "--capture: the machine has no network card");
+    if (c->capture && snprintf(m->nic[0].capture, sizeof(m->nic[0].capture), "%s", c->capture) >=
+                          (int)sizeof(m->nic[0].capture))
+        return err_set(e, ENAMETOOLONG, "--capture: %s: name too long", c->capture);
+    unsigned k = 0; /* `none` is no card at all */
+    for (unsigned i = 0; i < m->nnics; i++)
+        if (m->nic[i].mode != NET_NONE)
+            m->nic[k++] = m->nic[i];
+    m->nnics = k;
+    for (unsigned i = 0; c->snapshot && i < m->ndisks; i++)
+        m->disk[i].snapshot = true;
+    fill_identity(c);
+    return 0;
+}
+
+int run_config_parse(struct run_config *c, int argc, char **argv, struct err *e)
+{
+    memset(c, 0, sizeof(*c));
+    machine_config_init(&c->m);
+    c->engine = "auto";
+    c->cpu = "max";
+    int r = opts_parse(argc, argv, take_option, c, e);
+    if (c->help)
+        return 0;
+    return r ? r : finish(c, e);
+}
+
+void run_config_free(struct run_config *c)
+{
+    for (unsigned i = 0; i < c->m.ndisks; i++)
+        free((char *)c->m.disk[i].path);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What `wirt run` was asked for.
+ */
+#ifndef WIRT_CLI_RUN_CONFIG_H
+#define WIRT_CLI_RUN_CONFIG_H
+
+#include "board/config.h"
+
+enum display_kind { DISPLAY_NONE, DISPLAY_TEXT };
+
+struct run_config {
+    struct machine_config m; /* without its chardevs */
+    const char *engine;      /* "auto", "soft", "interp" */
+    const char *cpu;
+    bool check, stats, perf_map, no_reboot, snapshot, help;
+    const char *trace; /* NULL = none */
+    enum display_kind display;
+    const char *screenshot;
+    const char *serial[MACHINE_SERIALS_MAX]; /* NULL = not given */
+    const char *console;
+    const char *capture;
+    bool have_uuid, have_name;
+};
+
+/* argv[0] is the subcommand.  Strings point into argv where they can; release with
+ * run_config_free().  -EINVAL and the like with one line. */
+int run_config_parse(struct run_config *c, int argc, char **argv, struct err *e);
+void run_config_free(struct run_config *c);
+
+#endif
