@@ -55,7 +55,6 @@ struct vga {
     u8 dac[256][3]; /* as written, 6 or 8 bits a component */
     u8 latch[4];
     u16 vbe_index, vbe[VGA_VBE_REGS];
-    u32 window_base, window_size; /* of the selected map, within the window region */
 
     struct display_source display;
 };
