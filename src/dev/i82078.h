@@ -29,7 +29,6 @@ struct i82078_drive {
     u8 heads, tracks, sectors, rate; /* of the medium, from its size */
     u8 track;                        /* where the head stands */
     u8 changed;                      /* the disk change line */
-    u8 perpendicular;
 };
 
 struct i82078 {
@@ -42,29 +41,29 @@ struct i82078 {
     struct region io;  /* 6 ports at 3f0 */
     struct region dir; /* 1 port at 3f7 */
     struct i82078_drive drive[2];
-    struct timer timer; /* the end of a seek or reset, and a DMA channel not ready yet */
+    struct timer timer; /* looks again at a DMA channel that was not ready */
 
-    u8 dor, tdr, dsr, ccr, msr;
-    u8 status[4]; /* ST0-ST3 */
-    u8 config[3]; /* CONFIGURE */
-    u8 specify[2];
-    u8 locked;
-    u8 fifo[16]; /* command and result bytes */
-    u8 fifo_pos, fifo_len;
+    u8 dor, tdr, dsr, ccr;
+    u8 config[3];     /* CONFIGURE */
+    u8 specify[2];    /* SPECIFY */
+    u8 locked;        /* LOCK: a software reset keeps config */
+    u8 perpendicular; /* PERPENDICULAR MODE */
     u8 phase;
-    u8 sense_pending; /* SENSE INTERRUPT answers due: bit a drive */
+    u8 fifo[16]; /* bytes of a command, or of its result */
+    u8 fifo_pos, fifo_len;
+    u8 sense_pending; /* SENSE INTERRUPT answers due: a bit a drive */
     u8 sense_st0[4];
     u8 irq_level;
     u8 pcn[4]; /* present cylinder numbers */
+    u8 busy;   /* drives that seek: bits 0-3 of the main status */
 
-    /* The data command under way. */
-    u8 cmd, unit, head, cyl, sector, size_code, eot, dtl, want_head;
-    u8 multi_track, implied;
-    u8 io_busy, reset_wanted;
+    /* The data command under way; cyl, head, sector and size_code as in an ID field. */
+    u8 cmd, unit, cyl, head, sector, size_code, eot, count, fill, multi_track;
+    u8 st1, st2;
     u8 tc;
-    u8 error_st1, error_st2;
+    u8 io_busy, reset_wanted;
+    u8 id_sector; /* what READ ID saw last */
     u16 buf_pos, buf_len;
-    u32 timer_job;
     u8 buf[512];
     struct blkio io_req;
 };
@@ -83,6 +82,14 @@ void i82078_init(struct i82078 *f, const struct i82078_config *cfg, struct clock
                  struct trace *t);
 void i82078_reset(struct i82078 *f);
 
+/* What a disk of some size looks like. */
+struct i82078_format {
+    u16 kib;
+    u8 type, tracks, heads, sectors, rate; /* rate as CCR has it */
+};
+
+/* An image of no format's size is in the smallest common one that holds it. */
+const struct i82078_format *i82078_format_for(u64 size);
 /* The drive type that takes an image of this many bytes: for CMOS and for i82078_config. */
 enum i82078_drive_type i82078_type_for(u64 size);
 
