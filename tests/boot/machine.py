@@ -33,6 +33,21 @@ def guest(name):
     return glob.glob(os.path.join(CACHE, "guests", name, "boot", "vmlinuz-*"))[0], initrd
 
 
+def initrd_with(initrd, folder, files):
+    """A copy of an initramfs with more files: {path in the guest: file}; the kernel unpacks several
+    archives one behind the other."""
+    more = os.path.join(folder, "more")
+    for path, source in files.items():
+        os.makedirs(os.path.dirname(os.path.join(more, path)), exist_ok=True)
+        shutil.copy(source, os.path.join(more, path))
+    out = os.path.join(folder, "initrd.gz")
+    archive = subprocess.run("find . | LC_ALL=C sort | cpio -o -H newc --quiet -R 0:0 | gzip -n -1", shell=True, cwd=more,
+                             stdout=subprocess.PIPE, check=True).stdout
+    with open(out, "wb") as f:
+        f.write(open(initrd, "rb").read() + archive)
+    return out
+
+
 class Machine:
     """with Machine("--kernel", k, ...) as m: m.expect("login:"); m.send("root"); ..."""
 
