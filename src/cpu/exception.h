@@ -24,6 +24,9 @@ void interrupt_deliver(struct cpu *c, unsigned vector, enum int_source src);
 /* INT n, INT3, INTO, INT1 inside an instruction: the saved rip is next_rip.  Faults unwind. */
 void software_interrupt(struct cpu *c, unsigned vector, enum int_source src);
 
+/* INT n in virtual-8086 mode that CR4.VME redirects to the program's own vector. */
+void software_interrupt_vm86(struct cpu *c, unsigned vector);
+
 /* The #DB that single step, a data or I/O breakpoint or a task switch asks for; dr6: bits to set
  * in DR6.  Raised as a trap: s.rip must already be the next instruction's. */
 _Noreturn void debug_trap(struct cpu *c, u64 dr6);

@@ -390,6 +390,7 @@ static void place_write(struct cpu *c, const struct place *p, unsigned size, u64
         wrote(c, p->whva, size);
     } else if (!p->hva) {
         bus_write(&c->vm->mmio, p->gpa, size, v);
+        c->leave = true; /* a device may have raised an interrupt or moved memory */
     }
 }
 

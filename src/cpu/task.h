@@ -13,6 +13,9 @@ enum task_reason { TASK_JMP, TASK_CALL, TASK_IRET, TASK_GATE };
  * sets next_rip from the new one.  error: pushed on the new stack unless NO_ERROR_CODE. */
 void task_switch(struct cpu *c, u16 sel, u64 desc, enum task_reason why, u32 error);
 
+/* A task gate's TSS selector, for an interrupt: `ret` and `flags` go to the old TSS. */
+void task_gate(struct cpu *c, u16 sel, u64 ret, u64 flags, u32 error);
+
 /* SS:(R/E)SP of privilege level cpl from the current 16- or 32-bit TSS; raises #TS. */
 void task_stack(struct cpu *c, unsigned cpl, u16 *ss, u64 *sp);
 /* RSP0-2 (n = 0-2) or IST1-7 (n = 4-10) of the 64-bit TSS; raises #TS, or #SS/#GP if the address is
