@@ -17,12 +17,14 @@
 struct i8042 {
     struct ps2_kbd kbd;
     struct ps2_mouse mouse;
-    u8 ram[32];  /* byte 0 is the command byte */
-    u8 status;   /* as port 0x64 reads */
-    u8 outport;  /* P2: bit 0 reset (active low), bit 1 A20 */
-    u8 obuf;     /* output buffer, valid with status bit 0 */
-    u8 command;  /* a controller command that waits for its byte, 0 = none */
-    bool escape; /* set 2 to 1 translation: 0xf0 came */
+    u8 ram[32];      /* byte 0 is the command byte */
+    u8 status;       /* as port 0x64 reads */
+    u8 outport;      /* P2: bit 0 reset (active low), bit 1 A20 */
+    u8 obuf;         /* output buffer, valid with status bit 0 */
+    u8 command;      /* a controller command that waits for its byte, 0 = none */
+    u8 reply;        /* the controller's own byte that waits for the output buffer */
+    u8 reply_status; /* what status it brings with it; 0 = no reply */
+    bool escape;     /* set 2 to 1 translation: 0xf0 came */
     bool irq1_level, irq12_level;
     struct region data;    /* 1 port (0x60) */
     struct region control; /* 1 port (0x64) */

@@ -17,19 +17,20 @@ enum { NS16550_FIFO = 16 };
 struct ns16550 {
     u8 rx[NS16550_FIFO];
     u8 rx_head, rx_count;
-    u8 ier, lcr, mcr, scr, fcr;
-    u8 lsr; /* error bits only; DR, THRE and TEMT are derived */
-    u8 msr; /* delta bits (0-3); levels are derived */
+    u8 ier, lcr, mcr, scr;
+    u8 fcr; /* enable and trigger bits */
+    u8 lsr; /* error bits only: DR is derived, THRE and TEMT are always set */
+    u8 msr; /* delta bits only: levels are derived */
     u8 dll, dlm;
-    bool thre_pending; /* the THRE interrupt is due */
-    bool timeout;      /* character timeout is due */
+    bool thre_pending; /* the "transmitter empty" interrupt is due */
+    bool timeout;      /* the character timeout is due */
+    bool refused;      /* input was not taken: call ready() when there is room */
     bool irq_level;
-    u64 rx_last;          /* virtual ns of the last arrival or read: the timeout counts from here */
     struct region region; /* 8 ports */
     struct irq irq;
     struct chardev *chr; /* may be NULL */
     struct clock *clock;
-    struct timer timer;
+    struct timer timer; /* character timeout */
     struct trace *trace;
     pthread_mutex_t lock;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A PS/2 keyboard (IBM's 101/102 keys), scan code sets 1, 2 and 3.  Lives in an i8042 and under
- * its lock.
+ * A PS/2 keyboard (IBM's 101/102 keys), scan code sets 1 and 2.  Lives in an i8042 and under its
+ * lock.
  */
 #ifndef WIRT_DEV_PS2_KBD_H
 #define WIRT_DEV_PS2_KBD_H
@@ -13,13 +13,9 @@
 struct ps2_kbd {
     struct ps2_queue q; /* bytes on their way to the host */
     u8 command;         /* a command that waits for its parameter, 0 = none */
-    u8 set;             /* scan code set, 1-3 */
-    u8 leds;
-    u8 rate;
+    u8 set;             /* scan code set, 1 or 2 */
+    u8 leds, rate;
     bool scanning;
-    bool shift;   /* a shift key is down: Print Screen and the grey keys depend on it */
-    bool control; /* a control key is down: Pause depends on it */
-    bool alt;     /* an alt key is down: Print Screen depends on it */
     struct trace *trace;
 };
 
