@@ -26,8 +26,9 @@ struct piix4_pm {
     struct pci_dev pci;
     u16 pm1_sts, pm1_en, pm1_cnt;
     u16 gpe_sts, gpe_en;
-    u8 apmc, apms; /* ports 0xb2 and 0xb3 */
-    u32 glbctl, devctl;
+    u8 apmc, apms;              /* ports 0xb2 and 0xb3 */
+    u32 pcntrl, glbctl, devctl; /* keep what is written */
+    u16 glben;
     u8 smb_sts, smb_cnt, smb_cmd, smb_add, smb_dat0, smb_dat1;
     u64 tmr_seen; /* PM timer wraps (of bit 23) already shown in TMR_STS */
     bool sci_level;
