@@ -66,7 +66,8 @@ struct hostrun {
     struct frame frame;
     u8 *rw, *rx; /* the same memory, CODE_SIZE bytes */
     u32 used;
-    u32 fault_exit; /* offset of the common exit after a SIMD exception */
+    u32 fault_exit[2]; /* offsets of the exits after a SIMD exception; [1]: saves the x87 too */
+    bool x87;          /* which one is for the stub now running */
     struct stub_entry table[TABLE_SIZE];
 };
 
@@ -307,13 +308,18 @@ static void emit_after(struct emit *e, const struct insn *i, const struct op_row
     emit_leave(e, uses_mxcsr(r), uses_x87(r), r->vex);
 }
 
+/* A faulting conversion from an MMX register has entered MMX mode already. */
 static void reset_code(struct hostrun *h)
 {
     struct emit e = {.p = h->rw};
     memset(h->table, 0, sizeof(h->table));
-    h->fault_exit = 0;
-    EMIT(&e, 0x41, 0xc6, 0x40, FRAME_AT(faulted), 1); /* mov byte [r8+faulted], 1 */
-    emit_leave(&e, true, true, __builtin_cpu_supports("avx"));
+    for (unsigned x87 = 0; x87 < 2; x87++) {
+        h->fault_exit[x87] = e.n;
+        EMIT(&e, 0x41, 0xc6, 0x40, FRAME_AT(faulted), 1); /* mov byte [r8+faulted], 1 */
+        if (x87)
+            EMIT(&e, 0x48, 0x0f, 0xae, 0x07); /* fxsave64 [rdi] */
+        emit_leave(&e, true, x87, __builtin_cpu_supports("avx"));
+    }
     h->used = (e.n + 15) & ~15u;
 }
 
@@ -569,16 +575,12 @@ void exec_hostrun(struct cpu *c, const struct insn *i)
     bool ignne = unlikely(x87_pending(c)) && uses_x87(r) && x87_waits(r);
     if (ignne)
         c->s.x.fcw |= 0x3f;
+    h->x87 = uses_x87(r);
     current = h;
     stub(&c->s.x, m.p, f);
     c->s.x.mxcsr = f->mxcsr_out;
     if (ignne && r->op != OP_fldcw)
         c->s.x.fcw = fcw;
-    if (unlikely(f->faulted))
-        simd_fault(c);
-    if (r->flags_written)
-        flags_from_ax(c, f->ax);
-    gprs_out(c, i, r, f);
     if (uses_x87(r)) {
         c->s.x.fip = fip;
         c->s.x.fdp = fdp;
@@ -588,6 +590,11 @@ void exec_hostrun(struct cpu *c, const struct insn *i)
         else if (r->unit == UNIT_x87 && !x87_control(r))
             x87_pointers(c, i, ea);
     }
+    if (unlikely(f->faulted))
+        simd_fault(c);
+    if (r->flags_written)
+        flags_from_ax(c, f->ax);
+    gprs_out(c, i, r, f);
     if (m.size && m.write && (r->unit != UNIT_x87 || memop_written(c, h, &m)))
         mmu_write_bytes(c, m.lin, h->bounce, m.size);
 }
@@ -601,7 +608,7 @@ static void on_sigfpe(int sig, siginfo_t *si, void *uc_)
     greg_t *rip = &uc->uc_mcontext.gregs[REG_RIP];
     struct hostrun *h = current;
     if (h && (u64)*rip - (u64)h->rx < CODE_SIZE) {
-        *rip = (greg_t)(h->rx + h->fault_exit);
+        *rip = (greg_t)(h->rx + h->fault_exit[h->x87]);
         return;
     }
     signal(SIGFPE, SIG_DFL);
