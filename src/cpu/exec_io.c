@@ -71,7 +71,8 @@ static void outs_one(struct cpu *c, const struct insn *i)
     advance(c, i, RSI, size);
 }
 
-/* A device may have raised an interrupt: looks after each element. */
+/* A device may have raised an interrupt or moved memory: looks at events after each element.
+ * (`leave` is no sign here: io_permission() sets it.) */
 op_inline void repeat(struct cpu *c, const struct insn *i,
                       void (*one)(struct cpu *, const struct insn *))
 {
@@ -83,8 +84,7 @@ op_inline void repeat(struct cpu *c, const struct insn *i,
     while (left) {
         one(c, i);
         gpr_write(c, RCX, i->addrsize, --left);
-        if (left &&
-            (vcpu_events(c->vcpu) || c->leave || c->code_changed || (c->s.rflags & FLAG_TF))) {
+        if (left && (vcpu_events(c->vcpu) || c->code_changed || (c->s.rflags & FLAG_TF))) {
             c->next_rip = c->s.rip;
             return;
         }
