@@ -102,6 +102,9 @@ void cpu_raise(struct cpu *c, unsigned vector, u32 error)
     trace(&c->vm->trace, exc, "cpu%u: exception %u error %x at %04x:%llx cr2 %llx", c->vcpu->index,
           vector, error == NO_ERROR_CODE ? 0 : error, c->s.seg[CS].sel,
           (unsigned long long)c->s.rip, (unsigned long long)c->s.cr2);
+    /* Another processor may have changed the page tables since mmu_probe_write(). */
+    if (unlikely(c->split_locked))
+        mmu_split_unlock(c);
     c->exc.vector = vector;
     c->exc.error = error;
     __builtin_longjmp(c->unwind, 1);

@@ -88,6 +88,7 @@ struct cpu {
         u32 error;   /* or NO_ERROR_CODE */
     } exc;
     void *unwind[5];   /* __builtin_setjmp buffer of the run loop */
+    bool split_locked; /* holds vm.split_lock; cpu_raise() gives it back */
     bool triple_fault; /* shut down: the run loop leaves with RUN_TRIPLE */
     u64 dr6_pending;   /* data and I/O breakpoints hit by this instruction: #DB after it */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Moving data: MOV, MOVZX, MOVSX, XCHG, LEA, CMOVcc, SETcc, BSWAP, MOVBE, XLAT, the sign extensions
- * of the accumulator, far pointer loads, BOUND, and random numbers.  SDM volume 2.
+ * of the accumulator, far pointer loads, BOUND, ARPL, and random numbers.  SDM volume 2.
  */
 #include "cpu/operand.h"
 #include "cpu/ops.h"
@@ -196,6 +196,29 @@ void exec_bound(struct cpu *c, const struct insn *i)
     s64 v = (s64)sign_extend(reg_read(c, &i->opnd[0]), size);
     if (v < low || v > high)
         cpu_raise(c, EXC_BR, NO_ERROR_CODE);
+}
+
+/* Raises the requested privilege level of a selector to another's; protected mode only. */
+void exec_arpl(struct cpu *c, const struct insn *i)
+{
+    if (c->real || c->vm86)
+        cpu_ud(c);
+    u16 rpl = (u16)reg_read(c, &i->opnd[1]) & 3;
+    const struct operand *d = &i->opnd[0];
+    struct rmw r = {0};
+    if (d->kind == OPND_MEM)
+        rmw_begin(c, i, &r, 2, false);
+    u16 sel = (u16)(d->kind == OPND_MEM ? host_load(r.p, 2) : reg_read(c, d));
+    bool raise = (sel & 3) < rpl;
+    if (raise)
+        sel = (sel & ~3) | rpl;
+    if (d->kind == OPND_MEM) {
+        host_store(r.p, 2, sel);
+        rmw_end(c, &r, 2);
+    } else if (raise) {
+        reg_write(c, d, sel);
+    }
+    c->s.rflags = (c->s.rflags & ~(u64)FLAG_ZF) | (raise ? FLAG_ZF : 0);
 }
 
 /* CF = 1: a number was there; the other arithmetic flags are cleared. */

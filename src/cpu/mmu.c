@@ -596,10 +596,12 @@ void mmu_rmw_done(struct cpu *c, u64 lin, unsigned size)
 void mmu_split_lock(struct cpu *c)
 {
     pthread_mutex_lock(&c->vm->split_lock);
+    c->split_locked = true;
 }
 
 void mmu_split_unlock(struct cpu *c)
 {
+    c->split_locked = false;
     pthread_mutex_unlock(&c->vm->split_lock);
 }
 
