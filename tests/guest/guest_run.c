@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Runs a flat guest (rom.inc) on an engine: guest_run ENGINE IMAGE [--trace=LIST].
+ *
+ * The board is as small as can be: 16 MiB of RAM, the 64 KiB image below 1 MiB and below 4 GiB, a
+ * console on port 0xE9, the exit ports 0x501 and 0xF4.  Passes when the guest reports no failure
+ * and has checked something.
+ */
+#include "core/vm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RAM = 16 << 20, ROM = 64 << 10, TIME_LIMIT_S = 60 };
+
+struct board {
+    struct vm vm;
+    struct region ram_low, ram_high, rom_low, rom_high, console, exit_port, exit_port2;
+    char line[300];
+    size_t len;
+    unsigned passed, failed;
+    struct timer limit;
+    u8 tpr;
+};
+
+static u64 ones(void *opaque, u64 off, unsigned size)
+{
+    return UINT64_MAX;
+}
+
+static void console_write(void *opaque, u64 off, unsigned size, u64 val)
+{
+    struct board *b = opaque;
+
+    if (val != '\n' && b->len < sizeof(b->line) - 1) {
+        b->line[b->len++] = (char)val;
+        return;
+    }
+    b->line[b->len] = 0;
+    b->len = 0;
+    puts(b->line);
+    fflush(stdout);
+    if (!strncmp(b->line, "PASS", 4))
+        b->passed++;
+    if (!strncmp(b->line, "FAIL", 4))
+        b->failed++;
+}
+
+static void exit_write(void *opaque, u64 off, unsigned size, u64 val)
+{
+    struct board *b = opaque;
+
+    vm_request_end(&b->vm, VM_DEBUG, (int)(val << 1 | 1));
+}
+
+static void too_long(void *opaque)
+{
+    struct board *b = opaque;
+
+    puts("no end in sight: stopped");
+    vm_request_end(&b->vm, VM_FAILED, 99);
+}
+
+static const struct region_ops console_ops = {.read = ones, .write = console_write};
+static const struct region_ops exit_ops = {.read = ones, .write = exit_write};
+
+static int no_vector(void *opaque)
+{
+    return -1;
+}
+
+static u8 get_tpr(void *opaque)
+{
+    return ((struct board *)opaque)->tpr;
+}
+
+static void set_tpr(void *opaque, u8 v)
+{
+    ((struct board *)opaque)->tpr = v;
+}
+
+static void map_memory(struct bus *bus, struct region *r, const char *name, u8 *hva, bool writable,
+                       u64 size, u64 base)
+{
+    *r = (struct region){.name = name, .size = size, .hva = hva, .whva = writable ? hva : NULL};
+    if (bus_map(bus, r, base))
+        abort();
+}
+
+static void map_port(struct board *b, struct region *r, const struct region_ops *ops, u16 port,
+                     u64 size)
+{
+    *r = (struct region){.name = "port", .size = size, .ops = ops, .opaque = b};
+    if (bus_map(&b->vm.pio, r, port))
+        abort();
+}
+
+static int load_rom(struct board *b, const char *path)
+{
+    u8 *rom = mem_alloc(&b->vm.mem, ROM);
+    FILE *f = fopen(path, "rb");
+    bool ok = f && rom && fread(rom, 1, ROM, f) == ROM;
+
+    if (f)
+        fclose(f);
+    if (!ok) {
+        fprintf(stderr, "%s: not a 64 KiB image\n", path);
+        return -1;
+    }
+    map_memory(&b->vm.mmio, &b->rom_low, "rom below 1 MiB", rom, false, ROM, 0xf0000);
+    map_memory(&b->vm.mmio, &b->rom_high, "rom", rom, false, ROM, 0xffff0000);
+    return 0;
+}
+
+static void on_change(void *opaque, u64 base, u64 size)
+{
+}
+
+int main(int argc, char **argv)
+{
+    static const struct engine_ops *const engines[] = {&engine_interp};
+    const struct engine_ops *engine = NULL;
+    struct board *b = calloc(1, sizeof(*b));
+    struct cpu_config cfg = {.count = 1, .model = "max"};
+    struct err e = {0};
+
+    for (unsigned i = 0; argc >= 3 && i < ARRAY_SIZE(engines); i++) {
+        if (!strcmp(engines[i]->name, argv[1]))
+            engine = engines[i];
+    }
+    if (!engine || !b) {
+        fprintf(stderr, "usage: guest_run interp|soft IMAGE [--trace=LIST]\n");
+        return 2;
+    }
+    if (vm_init(&b->vm, "guest", RAM, &e))
+        goto fail;
+    b->vm.no_reboot = true;
+    b->vm.mmio.changed = on_change;
+    if (argc > 3 && !strncmp(argv[3], "--trace=", 8) && trace_enable(&b->vm.trace, argv[3] + 8, &e))
+        goto fail;
+    map_memory(&b->vm.mmio, &b->ram_low, "ram", b->vm.mem.hva, true, 0xa0000, 0);
+    map_memory(&b->vm.mmio, &b->ram_high, "ram above 1 MiB", b->vm.mem.hva + MIB, true, RAM - MIB,
+               MIB);
+    map_port(b, &b->console, &console_ops, 0xe9, 1);
+    map_port(b, &b->exit_port, &exit_ops, 0x501, 4);
+    map_port(b, &b->exit_port2, &exit_ops, 0xf4, 4);
+    if (load_rom(b, argv[2]) || vm_open_cpus(&b->vm, engine, &cfg, &e))
+        goto fail;
+    b->vm.vcpu[0].intc =
+        (struct vcpu_intc){.ack = no_vector, .get_tpr = get_tpr, .set_tpr = set_tpr, .opaque = b};
+    b->limit = (struct timer){.fn = too_long, .opaque = b};
+    timer_set(b->vm.clock, &b->limit, clock_now(b->vm.clock) + TIME_LIMIT_S * NS_PER_SEC);
+    enum vm_end end = vm_run(&b->vm);
+    bool ok = end == VM_DEBUG && b->vm.exit_code == 1 && b->passed && !b->failed;
+    printf("%u passed, %u failed, end %d, code %d\n", b->passed, b->failed, end, b->vm.exit_code);
+    timer_del(b->vm.clock, &b->limit);
+    vm_destroy(&b->vm);
+    free(b);
+    return ok ? 0 : 1;
+fail:
+    fprintf(stderr, "guest_run: %s\n", e.msg);
+    return 2;
+}
