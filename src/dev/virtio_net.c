@@ -481,8 +481,8 @@ int virtio_net_init(struct virtio_net *v, struct pci_bus *b, unsigned devfn, str
     info.features = F_MAC | F_MRG_RXBUF | F_STATUS | F_CTRL_VQ | F_CTRL_RX | F_CTRL_VLAN |
                     F_CTRL_RX_EXTRA | F_CTRL_MAC_ADDR | F_GUEST_ANNOUNCE;
     if (!o->no_offload)
-        info.features |= F_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN | F_HOST_UFO |
-                         F_GUEST_CSUM | F_GUEST_TSO4 | F_GUEST_TSO6 | F_GUEST_ECN | F_GUEST_UFO;
+        info.features |= F_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN |
+                         F_GUEST_CSUM | F_GUEST_TSO4 | F_GUEST_TSO6 | F_GUEST_ECN;
     if (o->mtu)
         info.features |= F_MTU;
     r = virtio_pci_init(&v->vp, b, devfn, &info);
