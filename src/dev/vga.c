@@ -548,7 +548,7 @@ int vga_init(struct vga *v, struct pci_bus *b, unsigned devfn, struct mem *m, st
     v->ports = make_region(v, "vga", 0x20, &ports_ops);
     v->mono_crtc = make_region(v, "vga mono", 2, &mono_ops);
     v->mono_stat = make_region(v, "vga mono status", 1, &mono_stat_ops);
-    v->dispi = make_region(v, "vga dispi", 3, &dispi_ops);
+    v->dispi = make_region(v, "vga dispi", 4, &dispi_ops);
     v->window = make_region(v, "vga window", 0x20000, &window_ops);
     v->mmio = make_region(v, "vga mmio", MMIO_SIZE, &mmio_ops);
     v->lfb = (struct region){

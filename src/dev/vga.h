@@ -37,7 +37,7 @@ struct vga {
     struct region ports;     /* 0x3c0-0x3df */
     struct region mono_crtc; /* 0x3b4-0x3b5 */
     struct region mono_stat; /* 0x3ba */
-    struct region dispi;     /* 0x1ce-0x1d0 */
+    struct region dispi;     /* 0x1ce-0x1d1 */
     struct region window;    /* 0xa0000-0xbffff */
     struct region lfb, mmio, rom;
 

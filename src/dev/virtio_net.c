@@ -163,8 +163,10 @@ static void put_part(struct virtio_net *v, const u8 *header, unsigned hlen, cons
     }
 }
 
-enum rx_result { RX_DONE, RX_NO_BUFFER, RX_DROP };
+enum rx_result { RX_DONE, RX_NO_BUFFER, RX_AGAIN, RX_DROP };
 
+/* With RX_NO_BUFFER the driver is asked to notify when it adds to what there is; RX_AGAIN: it did
+ * so meanwhile. */
 static enum rx_result put_frame(struct virtio_net *v, const struct iovec *iov, int niov, u64 len,
                                 const struct nic_offload *o)
 {
@@ -181,13 +183,15 @@ static enum rx_result put_frame(struct virtio_net *v, const struct iovec *iov, i
         u64 part;
 
         if (used == BUFFERS_MAX || !virtq_pop(d, q, &v->chain)) {
+            bool again = used < BUFFERS_MAX && virtq_kick(d, q, true);
+
             q->last_avail = (u16)(q->last_avail - used);
-            return used == BUFFERS_MAX ? RX_DROP : RX_NO_BUFFER;
+            return used == BUFFERS_MAX || q->broken ? RX_DROP : again ? RX_AGAIN : RX_NO_BUFFER;
         }
         part = min(v->chain.in_len, total - done);
         if (part < total - done && (!merge || (!used && part < hlen) || !part)) {
-            /* The buffers are too small for this frame; the driver gets them back empty. */
-            q->last_avail = (u16)(q->last_avail - used);
+            /* The buffers are too small for this frame; they stay with us. */
+            q->last_avail = (u16)(q->last_avail - used - 1);
             return RX_DROP;
         }
         if (!used)
@@ -221,9 +225,7 @@ static bool receive(void *opaque, const struct iovec *iov, int niov, const struc
         wanted(v, head, iov_get(iov, (unsigned)niov, 0, head, sizeof(head)))) {
         do
             r = put_frame(v, iov, niov, len, o);
-        while (r == RX_NO_BUFFER && virtq_kick(d, q, true));
-        if (q->broken)
-            r = RX_DROP;
+        while (r == RX_AGAIN);
     }
     if (r == RX_DONE) {
         v->rx_frames++;
@@ -481,8 +483,8 @@ int virtio_net_init(struct virtio_net *v, struct pci_bus *b, unsigned devfn, str
     info.features = F_MAC | F_MRG_RXBUF | F_STATUS | F_CTRL_VQ | F_CTRL_RX | F_CTRL_VLAN |
                     F_CTRL_RX_EXTRA | F_CTRL_MAC_ADDR | F_GUEST_ANNOUNCE;
     if (!o->no_offload)
-        info.features |= F_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN |
-                         F_GUEST_CSUM | F_GUEST_TSO4 | F_GUEST_TSO6 | F_GUEST_ECN;
+        info.features |= F_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN | F_GUEST_CSUM |
+                         F_GUEST_TSO4 | F_GUEST_TSO6 | F_GUEST_ECN;
     if (o->mtu)
         info.features |= F_MTU;
     r = virtio_pci_init(&v->vp, b, devfn, &info);

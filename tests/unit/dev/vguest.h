@@ -40,7 +40,7 @@ struct vguest {
     } q[VIRTIO_QUEUES];
 };
 
-static void vg_msi(void *opaque, u64 addr, u32 data)
+static inline void vg_msi(void *opaque, u64 addr, u32 data)
 {
     struct vguest *g = opaque;
 
@@ -48,7 +48,7 @@ static void vg_msi(void *opaque, u64 addr, u32 data)
     g->last_msi = data;
 }
 
-static void vg_intx(void *opaque, unsigned devfn, unsigned pin, bool level)
+static inline void vg_intx(void *opaque, unsigned devfn, unsigned pin, bool level)
 {
     struct vguest *g = opaque;
 
@@ -56,7 +56,7 @@ static void vg_intx(void *opaque, unsigned devfn, unsigned pin, bool level)
     g->intx_edges += level;
 }
 
-static void vg_open(struct vguest *g)
+static inline void vg_open(struct vguest *g)
 {
     struct dma dma = {.mmio = &g->mmio, .mem = &g->mem};
 
@@ -73,7 +73,7 @@ static void vg_open(struct vguest *g)
     g->pci.opaque = g;
 }
 
-static void vg_close(struct vguest *g)
+static inline void vg_close(struct vguest *g)
 {
     bus_destroy(&g->pio);
     bus_destroy(&g->mmio);
@@ -82,7 +82,7 @@ static void vg_close(struct vguest *g)
 }
 
 /* Puts the function's BARs in place and switches everything on. */
-static void vg_place(struct vguest *g, unsigned devfn)
+static inline void vg_place(struct vguest *g, unsigned devfn)
 {
     pci_config_write(&g->pci, devfn, 0x10, 4, VG_LEGACY);
     pci_config_write(&g->pci, devfn, 0x14, 4, VG_MSIX);
