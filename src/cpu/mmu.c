@@ -624,10 +624,31 @@ u8 mmu_fetch_byte(struct cpu *c, u64 lin)
     return (u8)place_read(c, &p, 1);
 }
 
+/* ------------------------------------------------ for translated code -- */
+
+bool mmu_fill(struct cpu *c, u64 lin, enum tlb_access a)
+{
+    u32 acc = a == TLB_WRITE ? PF_W : a == TLB_EXEC ? PF_I : 0;
+    struct walk w;
+
+    if (c->tlb == &c->tlbs[MMU_SLOW] && a != TLB_EXEC)
+        return false;
+    if (c->long_mode && (u64)(((s64)lin >> 47) + 1) > 1)
+        return false;
+    if (walk(c, lin, acc, c->mmu_idx, true, &w) != WALK_OK)
+        return false;
+    struct place p = place_of(c, w.gpa);
+    if (!p.hva)
+        return false;
+    tlb_fill(c, lin, c->mmu_idx, &w, &p);
+    return tlb_lookup(&c->tlbs[c->mmu_idx], lin, 1, a) != NULL;
+}
+
 /* ------------------------------------------------ maintenance -- */
 
 void mmu_flush(struct cpu *c, bool global_too)
 {
+    c->tlb_epoch++;
     for (unsigned i = 0; i < MMU_SLOW; i++)
         tlb_flush(&c->tlbs[i], global_too);
     if (global_too) {
@@ -656,6 +677,7 @@ static void drop_entry(struct cpu *c, u64 lin)
 
 void mmu_flush_page(struct cpu *c, u64 lin)
 {
+    c->tlb_epoch++;
     if (c->tlb_huge) {
         mmu_flush(c, true);
         return;

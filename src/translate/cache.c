@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The code cache of one vCPU, and what finds and drops translations.
+ *
+ * One memfd is mapped twice, writable and executable, never both in one mapping.  Code is laid down
+ * one block after the other; when the cache or a table is full, all of it is forgotten.
+ *
+ * A block is known by its cpage and its offset in that page.  A cpage says: this virtual page, at
+ * this page of the memfd, run in this mode.  Its number also stands in soft.xtlb while the virtual
+ * page is mapped so; jumps to other pages compare it there, which is why links between blocks stay
+ * good over address-space switches.
+ *
+ * Other blocks jump to `entry`, which never moves while the cache lives.  A block whose bytes were
+ * written becomes stale: a call to a thunk is written over its entry.  When it is translated again
+ * the entry becomes a jump to the new body.
+ *
+ * Writes beside code: pages that hold code and data cost the slow path for each write.  When a page
+ * has seen many writes that hit no block, its blocks are dropped and it becomes plain again.
+ */
+#include "base/endian.h"
+#include "translate/soft.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { MISSES_MAX = 512 };
+
+static int map_code(struct soft *sc, struct err *e)
+{
+    int fd = memfd_create("wirt-code", MFD_CLOEXEC);
+
+    if (fd < 0 || ftruncate(fd, CACHE_BYTES) < 0) {
+        int rc = err_set(e, errno, "code cache: %s", strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+    sc->rw = mmap(NULL, CACHE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    sc->rx = mmap(NULL, CACHE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_32BIT, fd, 0);
+    int rc = errno;
+    close(fd);
+    if (sc->rw == MAP_FAILED || sc->rx == MAP_FAILED)
+        return err_set(e, rc, "code cache: mmap of executable memory: %s", strerror(rc));
+    return 0;
+}
+
+int cache_open(struct soft *sc, struct err *e)
+{
+    u64 pages = sc->c.vm->mem.size >> PAGE_SHIFT;
+    int rc = map_code(sc, e);
+
+    if (rc)
+        return rc;
+    sc->blocks = calloc(BLOCKS_MAX, sizeof(*sc->blocks));
+    sc->block_hash = calloc(BLOCK_HASH, sizeof(*sc->block_hash));
+    sc->cpages = calloc(CPAGES_MAX, sizeof(*sc->cpages));
+    sc->cpage_hash = calloc(CPAGE_HASH, sizeof(*sc->cpage_hash));
+    sc->ram_pages = calloc(pages, sizeof(*sc->ram_pages));
+    sc->ram_misses = calloc(pages, sizeof(*sc->ram_misses));
+    if (!sc->blocks || !sc->block_hash || !sc->cpages || !sc->cpage_hash || !sc->ram_pages ||
+        !sc->ram_misses)
+        return err_set(e, ENOMEM, "translator: no memory for tables");
+    sc->e = (struct emit){sc->rw, sc->rw + CACHE_BYTES, sc->rx - sc->rw, false};
+    thunks_make(sc);
+    sc->code_start = sc->e.p;
+    sc->nblocks = sc->ncpages = 1;
+    return 0;
+}
+
+void cache_close(struct soft *sc)
+{
+    if (sc->rw && sc->rw != MAP_FAILED)
+        munmap(sc->rw, CACHE_BYTES);
+    if (sc->rx && sc->rx != MAP_FAILED)
+        munmap(sc->rx, CACHE_BYTES);
+    free(sc->blocks);
+    free(sc->block_hash);
+    free(sc->cpages);
+    free(sc->cpage_hash);
+    free(sc->ram_pages);
+    free(sc->ram_misses);
+}
+
+void cache_flush(struct soft *sc)
+{
+    for (u32 i = 1; i < sc->ncpages; i++)
+        sc->ram_pages[sc->cpages[i].ram_page] = 0;
+    memset(sc->block_hash, 0, BLOCK_HASH * sizeof(*sc->block_hash));
+    memset(sc->cpage_hash, 0, CPAGE_HASH * sizeof(*sc->cpage_hash));
+    memset(sc->xtlb, 0, sizeof(sc->xtlb));
+    memset(sc->jumps, 0, sizeof(sc->jumps));
+    sc->nblocks = sc->ncpages = 1;
+    sc->e.p = sc->code_start;
+    sc->e.full = false;
+    sc->changes++;
+    sc->stats.flushes++;
+}
+
+/* ------------------------------------------------------------ cpages -- */
+
+static u32 cpage_hash(u64 vpage, u64 ram_page, u16 key)
+{
+    u64 h = (vpage * 0x9e3779b97f4a7c15ull) ^ (ram_page * 0xff51afd7ed558ccdull) ^ key;
+    return (u32)(h >> 40 ^ h) & (CPAGE_HASH - 1);
+}
+
+u32 cpage_get(struct soft *sc, u64 vpage, u64 ram_page, u16 key)
+{
+    u32 h = cpage_hash(vpage, ram_page, key);
+
+    for (u32 i = sc->cpage_hash[h]; i; i = sc->cpages[i].next_hash) {
+        const struct cpage *p = &sc->cpages[i];
+        if (p->vpage == vpage && p->ram_page == ram_page && p->key == key)
+            return i;
+    }
+    if (sc->ncpages == CPAGES_MAX)
+        cache_flush(sc);
+    u32 i = sc->ncpages++;
+    sc->cpages[i] = (struct cpage){
+        .vpage = vpage,
+        .ram_page = ram_page,
+        .key = key,
+        .next_hash = sc->cpage_hash[h],
+        .next_ram = sc->ram_pages[ram_page],
+    };
+    sc->cpage_hash[h] = i;
+    sc->ram_pages[ram_page] = i;
+    return i;
+}
+
+/* ------------------------------------------------------------ blocks -- */
+
+static u32 block_hash(u32 cpage, u16 off)
+{
+    u32 h = (cpage << 12 | off) * 0x9e3779b1u;
+    return h >> 16;
+}
+
+static struct block *block_any(struct soft *sc, u32 cpage, u16 off)
+{
+    for (u32 i = sc->block_hash[block_hash(cpage, off)]; i; i = sc->blocks[i].next_hash)
+        if (sc->blocks[i].cpage == cpage && sc->blocks[i].off == off)
+            return &sc->blocks[i];
+    return NULL;
+}
+
+struct block *block_find(struct soft *sc, u32 cpage, u16 off)
+{
+    struct block *b = block_any(sc, cpage, off);
+    return b && b->body ? b : NULL;
+}
+
+struct block *block_make(struct soft *sc, u32 cpage, u16 off)
+{
+    struct block *b = block_any(sc, cpage, off);
+
+    if (b)
+        return b;
+    if (sc->nblocks == BLOCKS_MAX || sc->e.end - sc->e.p < CACHE_SLACK)
+        return NULL;
+    u32 i = sc->nblocks++, h = block_hash(cpage, off);
+    b = &sc->blocks[i];
+    *b = (struct block){
+        .cpage = cpage,
+        .off = off,
+        .next_hash = sc->block_hash[h],
+        .next_in_page = sc->cpages[cpage].blocks,
+    };
+    sc->block_hash[h] = i;
+    sc->cpages[cpage].blocks = i;
+    return b;
+}
+
+void block_commit(struct soft *sc, struct block *b, u8 *body)
+{
+    b->body = cache_off(sc, body);
+    if (!b->entry) {
+        b->entry = b->body;
+        return;
+    }
+    u8 *p = sc->rw + b->entry;
+    if (p == body)
+        return;
+    *p = 0xe9;
+    emit_patch(p + 1, body);
+}
+
+/* Writes "lea S1, [block's site]; jmp stale" over the entry; the site stands before it. */
+static void make_stale(struct soft *sc, struct block *b)
+{
+    struct emit e = {sc->rw + b->entry, sc->rw + b->entry + 16, sc->e.rx, false};
+    u8 *lea = emit_lea_rip(&e, S1);
+
+    emit_patch(lea, sc->rw + b->entry - sizeof(struct site));
+    emit_jmp_to(&e, sc->thunk_stale);
+    b->body = 0;
+    sc->changes++;
+    sc->stats.stale++;
+}
+
+static void drop_page(struct soft *sc, u64 ram_page)
+{
+    for (u32 i = sc->ram_pages[ram_page]; i; i = sc->cpages[i].next_ram)
+        for (u32 n = sc->cpages[i].blocks; n; n = sc->blocks[n].next_in_page)
+            if (sc->blocks[n].body)
+                make_stale(sc, &sc->blocks[n]);
+    sc->ram_misses[ram_page] = 0;
+}
+
+/* Bytes [lo, hi) of one page. */
+static void page_wrote(struct soft *sc, u64 ram_page, unsigned lo, unsigned hi)
+{
+    bool hit = false, any = false;
+
+    for (u32 i = sc->ram_pages[ram_page]; i; i = sc->cpages[i].next_ram) {
+        for (u32 n = sc->cpages[i].blocks; n; n = sc->blocks[n].next_in_page) {
+            struct block *b = &sc->blocks[n];
+            if (!b->body)
+                continue;
+            any = true;
+            if ((lo < b->off + b->len && hi > b->off) || (lo < b->dep_hi && hi > b->dep_lo)) {
+                make_stale(sc, b);
+                hit = true;
+            }
+        }
+    }
+    if (hit || !any)
+        return;
+    if (++sc->ram_misses[ram_page] >= MISSES_MAX)
+        drop_page(sc, ram_page);
+}
+
+static bool page_has_blocks(struct soft *sc, u64 ram_page)
+{
+    for (u32 i = sc->ram_pages[ram_page]; i; i = sc->cpages[i].next_ram)
+        for (u32 n = sc->cpages[i].blocks; n; n = sc->blocks[n].next_in_page)
+            if (sc->blocks[n].body)
+                return true;
+    return false;
+}
+
+void cache_wrote(struct soft *sc, u64 ram_off, u64 len)
+{
+    u64 page = ram_off >> PAGE_SHIFT, last = (ram_off + len - 1) >> PAGE_SHIFT;
+
+    for (; page <= last; page++) {
+        u64 lo = max(ram_off, page << PAGE_SHIFT),
+            hi = min(ram_off + len, (page + 1) << PAGE_SHIFT);
+        if (!sc->ram_pages[page])
+            continue;
+        page_wrote(sc, page, lo & PAGE_MASK, (unsigned)(hi - (page << PAGE_SHIFT)));
+    }
+    (void)page_has_blocks;
+}

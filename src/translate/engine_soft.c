@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The engine `soft`: the run loop around translated code, and the engine seam.
+ *
+ * The run loop looks at events, takes interrupts, sleeps in HLT, and gives to the interpreter what
+ * the translator does not do: 16-bit and real mode, segments that are not flat, single-stepping.
+ */
+#include "cpu/exception.h"
+#include "cpu/interp.h"
+#include "translate/soft.h"
+#include "translate/trans.h"
+
+#include <asm/prctl.h>
+#include <cpuid.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { HWCAP2_FSGSBASE_BIT = 1 << 1 };
+
+struct engine {
+    struct vm *vm;
+    struct soft_stats stats;
+    u64 insns;
+};
+
+struct engine_vcpu {
+    struct soft soft;
+};
+
+/* ------------------------------------------------------------ running -- */
+
+static void set_gs(const struct soft *sc)
+{
+    if (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT)
+        asm volatile("wrgsbase %0" : : "r"(sc));
+    else
+        syscall(SYS_arch_prctl, ARCH_SET_GS, sc);
+}
+
+/* Drops translations of code that other threads wrote. */
+static void take_writes(struct soft *sc)
+{
+    if (likely(!__atomic_load_n(&sc->nwrites, __ATOMIC_ACQUIRE)))
+        return;
+    pthread_mutex_lock(&sc->lock);
+    if (sc->nwrites > WRITES_MAX) {
+        cache_flush(sc);
+    } else {
+        for (u32 i = 0; i < sc->nwrites; i++)
+            cache_wrote(sc, sc->writes[i].off, sc->writes[i].len);
+    }
+    __atomic_store_n(&sc->nwrites, 0, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&sc->lock);
+}
+
+/* mem.code_written: from any thread. */
+static void code_written(void *opaque, u64 ram_off, u64 len)
+{
+    struct engine *en = opaque;
+
+    for (unsigned i = 0; i < en->vm->ncpus; i++) {
+        struct vcpu *v = &en->vm->vcpu[i];
+        if (!v->e)
+            continue;
+        struct soft *sc = &v->e->soft;
+        if (sc->running && pthread_equal(sc->thread, pthread_self())) {
+            cache_wrote(sc, ram_off, len);
+            continue;
+        }
+        pthread_mutex_lock(&sc->lock);
+        if (sc->nwrites < WRITES_MAX) {
+            sc->writes[sc->nwrites].off = ram_off;
+            sc->writes[sc->nwrites].len = len;
+            __atomic_store_n(&sc->nwrites, sc->nwrites + 1, __ATOMIC_RELEASE);
+        } else {
+            __atomic_store_n(&sc->nwrites, WRITES_MAX + 1, __ATOMIC_RELEASE);
+        }
+        pthread_mutex_unlock(&sc->lock);
+        vcpu_raise(v, VCPU_CALL);
+    }
+}
+
+/* Between instructions.  False: leave run(). */
+static bool look_around(struct soft *sc, enum run_exit *why)
+{
+    struct cpu *c = &sc->c;
+
+    __atomic_store_n(&sc->kick, 0, __ATOMIC_SEQ_CST);
+    c->leave = false;
+    c->code_changed = false;
+    if (unlikely(c->triple_fault)) {
+        *why = RUN_TRIPLE;
+        return false;
+    }
+    u32 ev = vcpu_events(c->vcpu);
+    if (likely(!ev && !c->s.halted && !c->s.wait_sipi))
+        return true;
+    if (ev & (VCPU_PAUSE | VCPU_STOP | VCPU_RESET)) {
+        *why = RUN_EVENT;
+        return false;
+    }
+    if (ev & VCPU_FLUSH) {
+        vcpu_lower(c->vcpu, VCPU_FLUSH);
+        mmu_flush_all(c);
+    }
+    if (ev & (VCPU_CALL | VCPU_CODE))
+        vcpu_lower(c->vcpu, VCPU_CALL | VCPU_CODE);
+    if (c->s.halted || c->s.wait_sipi) {
+        if (!cpu_sleep(c)) {
+            *why = RUN_EVENT;
+            return false;
+        }
+    }
+    cpu_take_event(c);
+    return true;
+}
+
+static enum run_exit soft_loop(struct soft *sc)
+{
+    struct cpu *c = &sc->c;
+    enum run_exit why = RUN_EVENT;
+
+    for (;;) {
+        if (!look_around(sc, &why))
+            return why;
+        take_writes(sc);
+        soft_refresh(sc);
+        if (c->s.halted || c->s.wait_sipi)
+            continue;
+        if (unlikely(sc->key & KEY_BAD || cpu_must_step(c))) {
+            sc->stats.interp_blocks++;
+            interp_block(c);
+            continue;
+        }
+        const struct block *b = soft_block(sc, c->s.rip);
+        if (unlikely(!b)) {
+            sc->stats.interp_insns++;
+            interp_step(c);
+            continue;
+        }
+        flags_in(sc);
+        sc->stats.enters++;
+        sc->enter(sc, sc->rx + b->entry);
+    }
+}
+
+static enum run_exit engine_run(struct vcpu *v)
+{
+    struct soft *sc = &v->e->soft;
+
+    set_gs(sc);
+    sc->thread = pthread_self();
+    sc->running = true;
+    enum run_exit why = soft_loop(sc);
+    sc->running = false;
+    return why;
+}
+
+static void engine_kick(struct vcpu *v)
+{
+    if (v->e)
+        __atomic_store_n(&v->e->soft.kick, 1, __ATOMIC_SEQ_CST);
+}
+
+/* ------------------------------------------------------------ the seam -- */
+
+static struct engine *engine_open(struct vm *vm, struct err *e)
+{
+    struct engine *en = calloc(1, sizeof(*en));
+
+    if (!en) {
+        err_set(e, ENOMEM, "engine soft: no memory");
+        return NULL;
+    }
+    en->vm = vm;
+    vm->mem.code_written = code_written;
+    vm->mem.code_opaque = en;
+    return en;
+}
+
+static void engine_close(struct engine *en)
+{
+    en->vm->mem.code_written = NULL;
+    free(en);
+}
+
+static bool host_has_avx(void)
+{
+    unsigned a, b, c, d;
+
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_AVX))
+        return false;
+    asm volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    return (a & 6) == 6;
+}
+
+static int engine_vcpu_open(struct engine *en, struct vcpu *v, struct err *e)
+{
+    struct engine_vcpu *ev = aligned_alloc(4096, align_up(sizeof(*ev), 4096));
+
+    if (!ev)
+        return err_set(e, ENOMEM, "vCPU %u: no memory", v->index);
+    memset(ev, 0, sizeof(*ev));
+    struct soft *sc = &ev->soft;
+    int rc = cpu_open(&sc->c, v, e);
+    if (rc) {
+        free(ev);
+        return rc;
+    }
+    pthread_mutex_init(&sc->lock, NULL);
+    sc->vec_avx = host_has_avx();
+    sc->trans = calloc(1, sizeof(*sc->trans));
+    rc = sc->trans ? cache_open(sc, e) : err_set(e, ENOMEM, "vCPU %u: no memory", v->index);
+    sc->c.translator = sc;
+    v->e = ev;
+    return rc;
+}
+
+static void engine_vcpu_close(struct vcpu *v)
+{
+    struct soft *sc;
+    u64 *sum, *one;
+
+    if (!v->e)
+        return;
+    sc = &v->e->soft;
+    sum = (u64 *)&v->vm->e->stats;
+    one = (u64 *)&sc->stats;
+    for (size_t i = 0; i < sizeof(sc->stats) / sizeof(u64); i++)
+        sum[i] += one[i];
+    v->vm->e->insns += sc->c.insn_count;
+    cache_close(sc);
+    cpu_close(&sc->c);
+    pthread_mutex_destroy(&sc->lock);
+    free(sc->trans);
+    free(v->e);
+    v->e = NULL;
+}
+
+static void engine_get_state(struct vcpu *v, struct cpu_state *s)
+{
+    *s = v->e->soft.c.s;
+}
+
+static void engine_set_state(struct vcpu *v, const struct cpu_state *s)
+{
+    struct cpu *c = &v->e->soft.c;
+
+    c->s = *s;
+    c->triple_fault = false;
+    c->dr6_pending = 0;
+    v->e->soft.vec_live = false;
+    mmu_flush_all(c);
+    cpu_derive(c);
+}
+
+static void engine_print_stats(struct engine *en, FILE *f)
+{
+    struct soft_stats s = en->stats;
+
+    for (unsigned i = 0; i < en->vm->ncpus; i++) {
+        struct vcpu *v = &en->vm->vcpu[i];
+        if (!v->e)
+            continue;
+        u64 *sum = (u64 *)&s, *one = (u64 *)&v->e->soft.stats;
+        for (size_t k = 0; k < sizeof(s) / sizeof(u64); k++)
+            sum[k] += one[k];
+    }
+#define LINE(name, what) fprintf(f, "%14llu  %s\n", (unsigned long long)s.name, what)
+    LINE(blocks, "blocks translated");
+    LINE(guest_bytes, "bytes of guest code in them");
+    LINE(host_bytes, "bytes of host code made of them");
+    LINE(flushes, "times the code cache was emptied");
+    LINE(stale, "blocks dropped because their code was written");
+    LINE(links, "jumps linked");
+    LINE(exits, "direct exits not linked yet, or to a page not looked at since a flush");
+    LINE(jump_misses, "indirect jumps not in the table");
+    LINE(fills, "TLB misses");
+    LINE(interp_insns, "instructions left to the interpreter");
+    LINE(interp_blocks, "blocks of 16-bit and other code interpreted");
+    LINE(enters, "times translated code was entered");
+    LINE(vec_loads, "times vector state was loaded");
+    LINE(vec_saves, "times vector state was saved");
+    LINE(xtlb_clears, "times code mappings were looked up anew");
+#undef LINE
+}
+
+const struct engine_ops engine_soft = {
+    .name = "soft",
+    .open = engine_open,
+    .close = engine_close,
+    .vcpu_open = engine_vcpu_open,
+    .vcpu_close = engine_vcpu_close,
+    .run = engine_run,
+    .kick = engine_kick,
+    .get_state = engine_get_state,
+    .set_state = engine_set_state,
+    .print_stats = engine_print_stats,
+};

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What translated code calls.  This file is built for general registers only: guest vector and x87
+ * state may be in the host's units all the while.  Before anything is called that is not built so,
+ * vec_save() puts it away; a block that uses vectors brings it back when it next needs it.
+ *
+ * A helper gives the address where to go on, or NULL: back to the run loop, with s.rip right.
+ */
+#include "base/endian.h"
+#include "cpu/interp.h"
+#include "translate/soft.h"
+
+/* ------------------------------------------------------------ state -- */
+
+void flags_out(struct soft *sc)
+{
+    u64 f = sc->flags >> 8 & (FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF | FLAG_CF);
+
+    if (sc->flags & 0xff)
+        f |= FLAG_OF;
+    sc->c.s.rflags = (sc->c.s.rflags & ~(u64)FLAGS_ARITH) | f;
+}
+
+void flags_in(struct soft *sc)
+{
+    u64 f = sc->c.s.rflags;
+    sc->flags = (u32)((f & 0xff) << 8 | (f & FLAG_OF ? 1 : 0));
+}
+
+void vec_save(struct soft *sc)
+{
+    struct xsave_area *x = &sc->c.s.x;
+    static const u32 mxcsr = 0x1f80;
+
+    if (!sc->vec_live)
+        return;
+    sc->vec_live = false;
+    sc->stats.vec_saves++;
+    u64 bv = x->xstate_bv;
+    asm volatile("xsave64 %0" : "+m"(*x) : "a"(sc->vec_avx ? 7 : 3), "d"(0) : "memory");
+    x->xstate_bv |= bv;
+    x->fop = 0;
+    x->fip = x->fdp = 0;
+    if (sc->vec_avx)
+        asm volatile("vzeroupper");
+    asm volatile("fninit; ldmxcsr %0" : : "m"(mxcsr));
+}
+
+/* False: the guest has exceptions unmasked, which must not reach the host. */
+static bool vec_load(struct soft *sc)
+{
+    struct xsave_area *x = &sc->c.s.x;
+    u64 bv = x->xstate_bv, xcomp = x->xcomp_bv;
+
+    if ((x->fcw & 0x3f) != 0x3f || (x->mxcsr & 0x1f80) != 0x1f80)
+        return false;
+    x->xstate_bv = sc->vec_avx ? 7 : 3;
+    x->xcomp_bv = 0;
+    asm volatile("xrstor64 %0" : : "m"(*x), "a"(sc->vec_avx ? 7 : 3), "d"(0));
+    x->xstate_bv = bv;
+    x->xcomp_bv = xcomp;
+    sc->vec_live = true;
+    sc->stats.vec_loads++;
+    return true;
+}
+
+static bool segment_flat(const struct cpu *c, unsigned s, u8 rights, bool base0)
+{
+    const struct segment *g = &c->s.seg[s];
+    return (!base0 || !g->base) && g->limit == UINT32_MAX && (c->seg_ok[s] & rights) == rights;
+}
+
+static u16 current_key(const struct soft *sc)
+{
+    const struct cpu *c = &sc->c;
+    u16 key = 0;
+
+    if (c->real || c->vm86 || c->code == CODE16 || c->tlb == &c->tlbs[MMU_SLOW])
+        return KEY_BAD;
+    if (c->code == CODE64) {
+        key |= KEY_64;
+    } else {
+        if (c->s.seg[CS].base || c->s.seg[CS].limit != UINT32_MAX || c->stack_size != 4 ||
+            !segment_flat(c, DS, 3, true) || !segment_flat(c, ES, 3, true) ||
+            !segment_flat(c, SS, 3, true) || !(c->seg_ok[CS] & 1))
+            return KEY_BAD;
+        if (segment_flat(c, FS, 3, false))
+            key |= KEY_FS;
+        if (segment_flat(c, GS, 3, false))
+            key |= KEY_GS;
+    }
+    if (c->user)
+        key |= KEY_USER;
+    if (c->mmu_idx == MMU_KERNEL_AC)
+        key |= KEY_AC;
+    if (!(c->s.cr0 & (CR0_EM | CR0_TS)) && (c->s.cr4 & CR4_OSFXSR)) {
+        key |= KEY_VEC;
+        if (sc->vec_avx && (c->s.cr4 & CR4_OSXSAVE) && (c->s.xcr0 & 6) == 6)
+            key |= KEY_AVX;
+    }
+    return key;
+}
+
+void soft_refresh(struct soft *sc)
+{
+    struct cpu *c = &sc->c;
+
+    sc->key = current_key(sc);
+    if (sc->epoch != c->tlb_epoch) {
+        sc->epoch = c->tlb_epoch;
+        for (unsigned i = 0; i < XTLB_SIZE; i++)
+            sc->xtlb[i] = 0;
+        sc->stats.xtlb_clears++;
+    }
+    unsigned side = sc->key & KEY_USER ? 1 : 0;
+    if (unlikely(sc->jumps_key[side] != sc->key) && !(sc->key & KEY_BAD)) {
+        sc->jumps_key[side] = sc->key;
+        for (unsigned i = 0; i < JUMPS_SIZE; i++)
+            sc->jumps[side][i].rip = 1;
+    }
+}
+
+/* ------------------------------------------------------------ finding blocks -- */
+
+static bool canonical(u64 lin)
+{
+    return (u64)(((s64)lin >> 47) + 1) <= 1;
+}
+
+/* The cpage of a virtual page as it is mapped now; 0 = not plain memory, or a fault. */
+static u32 find_cpage(struct soft *sc, u64 rip)
+{
+    struct cpu *c = &sc->c;
+    u32 *x = &sc->xtlb[rip >> PAGE_SHIFT & (XTLB_SIZE - 1)];
+
+    if (likely(*x && sc->cpages[*x].vpage == rip >> PAGE_SHIFT && sc->cpages[*x].key == sc->key))
+        return *x;
+    if (!canonical(rip))
+        return 0;
+    struct tlb *tlb = &c->tlbs[c->mmu_idx];
+    const u8 *p = tlb_lookup(tlb, rip, 1, TLB_EXEC);
+    if (!p) {
+        if (!mmu_fill(c, rip, TLB_EXEC))
+            return 0;
+        p = tlb_lookup(tlb, rip, 1, TLB_EXEC);
+    }
+    if (!p || !mem_owns(&c->vm->mem, p))
+        return 0;
+    vec_save(sc);
+    u64 ram_page = (u64)(p - c->vm->mem.hva) >> PAGE_SHIFT;
+    u32 id = cpage_get(sc, rip >> PAGE_SHIFT, ram_page, sc->key);
+    *x = id;
+    return id;
+}
+
+struct block *soft_block(struct soft *sc, u64 rip)
+{
+    u32 id = find_cpage(sc, rip);
+
+    if (unlikely(!id))
+        return NULL;
+    struct block *b = block_find(sc, id, rip & PAGE_MASK);
+    if (likely(b))
+        return b;
+    vec_save(sc);
+    if (sc->e.end - sc->e.p < CACHE_SLACK || sc->nblocks == BLOCKS_MAX) {
+        cache_flush(sc);
+        id = find_cpage(sc, rip);
+    }
+    const struct cpage *p = &sc->cpages[id];
+    mmu_protect_code(&sc->c, p->ram_page << PAGE_SHIFT);
+    return translate_block(sc, id, rip,
+                           sc->c.vm->mem.hva + (p->ram_page << PAGE_SHIFT) + (rip & PAGE_MASK));
+}
+
+/* ------------------------------------------------------------ the ways out -- */
+
+static const void *leave(struct soft *sc, u64 rip)
+{
+    sc->c.s.rip = rip;
+    flags_out(sc);
+    vec_save(sc);
+    return NULL;
+}
+
+static bool kicked(const struct soft *sc)
+{
+    return __atomic_load_n(&sc->kick, __ATOMIC_RELAXED);
+}
+
+const void *help_leave(struct soft *sc, struct site *st, u64 unused)
+{
+    return leave(sc, st->rip);
+}
+
+const void *help_link(struct soft *sc, struct site *st, u64 unused)
+{
+    u64 rip = st->rip, changes = sc->changes;
+    u32 patch = st->patch, check = st->check;
+
+    sc->stats.exits++;
+    if (kicked(sc))
+        return leave(sc, rip);
+    struct block *b = soft_block(sc, rip);
+    if (!b)
+        return leave(sc, rip);
+    if (changes == sc->changes) {
+        sc->stats.links++;
+        if (check)
+            le32_put(sc->rw + check, b->cpage);
+        emit_patch(sc->rw + patch, sc->rw + b->entry);
+    }
+    return sc->rx + b->entry;
+}
+
+const void *help_stale(struct soft *sc, struct site *st, u64 unused)
+{
+    u64 rip = st->rip;
+
+    if (kicked(sc))
+        return leave(sc, rip);
+    struct block *b = soft_block(sc, rip);
+    return b ? sc->rx + b->entry : leave(sc, rip);
+}
+
+const void *help_jump(struct soft *sc, struct site *st, u64 target)
+{
+    sc->stats.jump_misses++;
+    if (kicked(sc))
+        return leave(sc, target);
+    struct block *b = soft_block(sc, target);
+    if (!b)
+        return leave(sc, target);
+    sc->jumps[sc->key & KEY_USER ? 1 : 0][target & (JUMPS_SIZE - 1)] = (struct jump_entry){
+        .rip = target,
+        .host = (u32)(uintptr_t)(sc->rx + b->entry),
+        .cpage = b->cpage,
+    };
+    return sc->rx + b->entry;
+}
+
+/* One instruction by the interpreter; goes on behind it when nothing else came up. */
+const void *help_insn(struct soft *sc, struct site *st, u64 unused)
+{
+    struct cpu *c = &sc->c;
+    u64 rip = st->rip, changes = sc->changes, epoch = c->tlb_epoch;
+    u64 next_rip = rip + st->len;
+    u32 next = st->next;
+    u16 key = sc->key;
+    bool live = sc->vec_live;
+
+    flags_out(sc);
+    vec_save(sc);
+    c->s.rip = rip;
+    c->leave = false;
+    sc->stats.interp_insns++;
+    interp_step(c);
+    flags_in(sc);
+    if (!(key & KEY_64))
+        next_rip = (u32)next_rip;
+    if (!next || c->leave || c->s.rip != next_rip || sc->changes != changes ||
+        c->tlb_epoch != epoch || kicked(sc))
+        return NULL;
+    if (!(key & KEY_64) && current_key(sc) != key)
+        return NULL;
+    if (live && !vec_load(sc))
+        return NULL;
+    return sc->rx + next;
+}
+
+static const void *access_miss(struct soft *sc, struct site *st, u64 lin, enum tlb_access a)
+{
+    struct cpu *c = &sc->c;
+
+    sc->stats.fills++;
+    if ((lin & PAGE_MASK) + st->size <= PAGE_SIZE && !(lin & st->align) && mmu_fill(c, lin, a) &&
+        tlb_lookup(c->tlb, lin, st->size, a))
+        return sc->rx + st->retry;
+    return help_insn(sc, st, 0);
+}
+
+const void *help_read(struct soft *sc, struct site *st, u64 lin)
+{
+    return access_miss(sc, st, lin, TLB_READ);
+}
+
+const void *help_write(struct soft *sc, struct site *st, u64 lin)
+{
+    return access_miss(sc, st, lin, TLB_WRITE);
+}
+
+const void *help_vec(struct soft *sc, struct site *st, u64 unused)
+{
+    struct cpu *c = &sc->c;
+
+    if (vec_load(sc))
+        return sc->rx + st->retry;
+    /* one instruction after the other, until the guest masks its exceptions again */
+    flags_out(sc);
+    c->s.rip = st->rip;
+    interp_step(c);
+    return NULL;
+}

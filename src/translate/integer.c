@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Everything but control flow.
+ *
+ * The op table says where the operands of an instruction are and which are written, so most
+ * instructions, vector and x87 ones included, take one way: fetch R10 and R11 if they are operands,
+ * check the memory operand, write the instruction again, put R10 and R11 back.  What uses the
+ * stack, has an address in no ModRM, or could make the host fault has a way of its own here; the
+ * rest is the interpreter's.
+ */
+#include "translate/trans.h"
+
+static bool spilled(u8 r)
+{
+    return r == S0 || r == S1;
+}
+
+static void slot_load(struct trans *t, u8 reg, u8 guest)
+{
+    emit_rm(t->e, X_MOV_LOAD | E_W, reg, mem_gs(GPR_OFF(guest)));
+}
+
+static void slot_store(struct trans *t, u8 reg, u8 guest)
+{
+    emit_rm(t->e, X_MOV_STORE | E_W, reg, mem_gs(GPR_OFF(guest)));
+}
+
+/* Does the host have to have the flags before this instruction? */
+static bool wants_host_flags(const struct tinsn *ti)
+{
+    bool writes = ti->row->flags_written & FLAGS_ARITH;
+    return ti->reads || (writes && (ti->live_out & ~ti->kills));
+}
+
+static void flags_after(struct trans *t, const struct tinsn *ti)
+{
+    if (ti->row->flags_written & FLAGS_ARITH)
+        t->form = FORM_HOST;
+}
+
+/* ------------------------------------------------------------ the common way -- */
+
+/* Spilled registers among the operands; bit 0 = S0, bit 1 = S1. */
+static unsigned spilled_operands(const struct insn *i, const struct op_row *r, u8 access)
+{
+    unsigned mask = 0;
+
+    for (unsigned n = 0; n < i->nops; n++)
+        if (i->opnd[n].kind == OPND_GPR && spilled(i->opnd[n].reg) && r->access[n] & access)
+            mask |= BIT(i->opnd[n].reg - S0);
+    return mask;
+}
+
+static bool gen_registers(struct trans *t, struct tinsn *ti)
+{
+    unsigned used = spilled_operands(&ti->i, ti->row, OPN_R | OPN_W);
+    unsigned set = spilled_operands(&ti->i, ti->row, OPN_W);
+
+    if (wants_host_flags(ti))
+        flags_load(t, S0);
+    for (u8 n = 0; n < 2; n++)
+        if (used >> n & 1)
+            slot_load(t, S0 + n, S0 + n);
+    if (!emit_insn(t->e, &ti->i, ti->raw, NULL, NOREG))
+        return false;
+    for (u8 n = 0; n < 2; n++)
+        if (set >> n & 1)
+            slot_store(t, S0 + n, S0 + n);
+    flags_after(t, ti);
+    return true;
+}
+
+static const struct operand *memory_of(const struct insn *i, unsigned *n)
+{
+    for (*n = 0; *n < i->nops; ++*n)
+        if (i->opnd[*n].kind == OPND_MEM)
+            return &i->opnd[*n];
+    return NULL;
+}
+
+/* AH to BH beside an address that needs REX: exchange it with the low byte for the while. */
+static void emit_high_byte(struct trans *t, struct tinsn *ti, struct ememory m)
+{
+    struct insn low = ti->i;
+    u8 r = ti->i.modrm >> 3 & 3;
+
+    for (unsigned n = 0; n < low.nops; n++)
+        if (low.opnd[n].kind == OPND_GPR8H)
+            low.opnd[n].kind = OPND_GPR;
+    emit8(t->e, 0x86);
+    emit8(t->e, (u8)(0xc0 | r << 3 | (r + 4)));
+    emit_insn(t->e, &low, ti->raw, &m, r);
+    emit8(t->e, 0x86);
+    emit8(t->e, (u8)(0xc0 | r << 3 | (r + 4)));
+}
+
+static bool gen_memory(struct trans *t, struct tinsn *ti)
+{
+    const struct insn *i = &ti->i;
+    unsigned n, used = spilled_operands(i, ti->row, OPN_R | OPN_W), reg_op = 4;
+    const struct operand *o = memory_of(i, &n);
+    u8 reg = NOREG;
+
+    if (!o || !o->size || o->size > 32 || !mem_supported(t, i) || used == 3)
+        return false;
+    for (unsigned k = 0; k < i->nops; k++)
+        if (i->opnd[k].kind == OPND_GPR && spilled(i->opnd[k].reg)) {
+            if (ti->row->mode[k] != AM_G)
+                return false;
+            reg_op = k;
+        }
+    u8 align = ti->row->attr & OPA_ALIGN ? o->size - 1 : 0;
+    flags_keep(t, live_in(ti));
+    struct ememory m = mem_operand(t, o->size, ti->row->access[n] & OPN_W, align);
+    bool load = wants_host_flags(ti);
+    if (reg_op < 4 || load) {
+        emit_rm(t->e, X_LEA | E_W, S0, m);
+        m = mem_at(S0, 0);
+        if (load)
+            flags_load(t, S1);
+    }
+    if (reg_op < 4) {
+        slot_load(t, S1, i->opnd[reg_op].reg);
+        reg = S1;
+    }
+    if (!emit_insn(t->e, i, ti->raw, &m, reg))
+        emit_high_byte(t, ti, m);
+    if (reg_op < 4 && ti->row->access[reg_op] & OPN_W)
+        slot_store(t, S1, i->opnd[reg_op].reg);
+    flags_after(t, ti);
+    return true;
+}
+
+/* ------------------------------------------------------------ the stack -- */
+
+static u32 width(const struct trans *t)
+{
+    return t->code64 ? E_W : 0;
+}
+
+static void move_sp(struct trans *t, s32 by)
+{
+    emit_rm(t->e, X_LEA | width(t), RSP, mem_at(RSP, by));
+}
+
+static bool gen_push(struct trans *t, struct tinsn *ti)
+{
+    struct emit *e = t->e;
+    const struct operand *o = &ti->i.opnd[0];
+
+    if (ti->i.opsize != t->asize)
+        return false;
+    switch (o->kind) {
+    case OPND_GPR: {
+        flags_keep(t, live_in(ti));
+        struct ememory m = mem_stack(t, RSP, -(s32)t->asize, t->asize, true);
+        if (spilled(o->reg)) {
+            emit_rm(e, X_LEA | E_W, S0, m);
+            slot_load(t, S1, o->reg);
+            emit_rm(e, X_MOV_STORE | width(t), S1, mem_at(S0, 0));
+        } else {
+            emit_rm(e, X_MOV_STORE | width(t), o->reg, m);
+        }
+        break;
+    }
+    case OPND_IMM: {
+        flags_keep(t, live_in(ti));
+        struct ememory m = mem_stack(t, RSP, -(s32)t->asize, t->asize, true);
+        emit_rm(e, X_MOV_MI | width(t), 0, m);
+        emit32(e, (u32)ti->i.imm);
+        break;
+    }
+    case OPND_MEM: {
+        if (!mem_supported(t, &ti->i))
+            return false;
+        flags_keep(t, live_in(ti));
+        struct ememory m = mem_operand(t, t->asize, false, 0);
+        emit_rm(e, X_MOV_LOAD | width(t), S0, m);
+        emit_rm(e, X_MOV_STORE | E_W, S0, mem_gs(SOFT_OFF(tmp)));
+        m = mem_stack(t, RSP, -(s32)t->asize, t->asize, true);
+        emit_rm(e, X_LEA | E_W, S0, m);
+        emit_rm(e, X_MOV_LOAD | E_W, S1, mem_gs(SOFT_OFF(tmp)));
+        emit_rm(e, X_MOV_STORE | width(t), S1, mem_at(S0, 0));
+        break;
+    }
+    default:
+        return false;
+    }
+    move_sp(t, -(s32)t->asize);
+    return true;
+}
+
+static bool gen_pop(struct trans *t, struct tinsn *ti)
+{
+    const struct operand *o = &ti->i.opnd[0];
+
+    if (ti->i.opsize != t->asize || o->kind != OPND_GPR)
+        return false;
+    flags_keep(t, live_in(ti));
+    struct ememory m = mem_stack(t, RSP, 0, t->asize, false);
+    u8 to = spilled(o->reg) ? S0 : o->reg;
+    emit_rm(t->e, X_MOV_LOAD | width(t), to, m);
+    if (spilled(o->reg))
+        slot_store(t, S0, o->reg);
+    if (o->reg != RSP)
+        move_sp(t, (s32)t->asize);
+    return true;
+}
+
+static bool gen_leave(struct trans *t, struct tinsn *ti)
+{
+    if (ti->i.opsize != t->asize)
+        return false;
+    flags_keep(t, live_in(ti));
+    struct ememory m = mem_stack(t, RBP, 0, t->asize, false);
+    emit_rm(t->e, X_LEA | width(t), RSP, mem_at(RBP, (s32)t->asize));
+    emit_rm(t->e, X_MOV_LOAD | width(t), RBP, m);
+    return true;
+}
+
+/* ------------------------------------------------------------ single cases -- */
+
+static bool gen_lea(struct trans *t, struct tinsn *ti)
+{
+    const struct insn *i = &ti->i;
+    u8 reg = i->opnd[0].reg;
+
+    if (i->addrsize == 2 || i->opsize == 2)
+        return false;
+    mem_lea(t, i, spilled(reg) ? S0 : reg, i->opsize == 8);
+    if (spilled(reg))
+        slot_store(t, S0, reg);
+    return true;
+}
+
+/* MOV with the address in the code. */
+static bool gen_moffs(struct trans *t, struct tinsn *ti)
+{
+    const struct insn *i = &ti->i;
+    bool store = ti->row->mode[0] == AM_O;
+    unsigned size = i->opnd[0].size;
+    u32 op = (size == 1 ? (store ? 0x88u : 0x8au)
+              : store   ? 0x89u
+                        : 0x8bu) |
+             (size == 2   ? E_66
+              : size == 8 ? E_W
+                          : 0u);
+
+    if (!mem_supported(t, i) || (i->seg >= FS && (s64)i->disp != (s32)i->disp))
+        return false;
+    flags_keep(t, live_in(ti));
+    struct ememory m = mem_operand(t, size, store, 0);
+    emit_rm(t->e, op, RAX, m);
+    return true;
+}
+
+/* INC and DEC in one byte, which 64-bit code has not got. */
+static void gen_incdec32(struct trans *t, struct tinsn *ti)
+{
+    if (wants_host_flags(ti))
+        flags_load(t, S0);
+    emit_rr(t->e, 0xff | (ti->i.opsize == 2 ? E_66 : 0), ti->i.op == OP_dec, ti->i.opnd[0].reg);
+    flags_after(t, ti);
+}
+
+/* Leaves by the interpreter when the condition holds. */
+static void otherwise(struct trans *t, unsigned cc)
+{
+    struct stub *s = stub_add(t, emit_jcc(t->e, cc), t->sc->thunk_insn);
+    s->insn = (u16)t->cur;
+}
+
+/* DIV and IDIV must not fault on the host: what may overflow goes to the interpreter. */
+static bool gen_div(struct trans *t, struct tinsn *ti)
+{
+    struct emit *e = t->e;
+    const struct operand *o = &ti->i.opnd[0];
+    u32 w = o->size == 8 ? E_W : 0;
+
+    if (o->size < 4)
+        return false;
+    flags_keep(t, live_in(ti));
+    if (o->kind == OPND_MEM) {
+        if (!mem_supported(t, &ti->i))
+            return false;
+        struct ememory m = mem_operand(t, o->size, false, 0);
+        emit_rm(e, X_MOV_LOAD | w, S0, m);
+    } else if (spilled(o->reg)) {
+        emit_rm(e, X_MOV_LOAD | w, S0, mem_gs(GPR_OFF(o->reg)));
+    } else {
+        emit_rr(e, X_MOV_LOAD | w, S0, o->reg);
+    }
+    if (ti->i.op == OP_div) {
+        emit_rr(e, X_CMP_LOAD | w, RDX, S0);
+        otherwise(t, CC_AE);
+        emit_rr(e, 0xf7 | w, 6, S0);
+    } else {
+        emit_rm(e, X_LEA | w, S1, mem_at(S0, 1));
+        emit_alu_imm(e, 7, w, S1, 1);
+        otherwise(t, CC_BE);
+        emit_rr(e, X_MOV_LOAD | w, S1, RAX);
+        emit_rr(e, 0xc1 | w, 7, S1); /* sar */
+        emit8(e, w ? 63 : 31);
+        emit_rr(e, X_CMP_LOAD | w, S1, RDX);
+        otherwise(t, CC_NE);
+        emit_rr(e, 0xf7 | w, 7, S0);
+    }
+    t->form = FORM_HOST;
+    return true;
+}
+
+static void gen_cld(struct trans *t, struct tinsn *ti)
+{
+    flags_keep(t, live_in(ti));
+    emit_alu_mem_imm(t->e, 4, false, mem_gs((u32)offsetof(struct soft, c.s.rflags)), ~FLAG_DF);
+    t->form = FORM_MEM;
+}
+
+/* ------------------------------------------------------------ vector and x87 -- */
+
+/* The guest's vector state must be in the host's units from here on. */
+static void need_vec(struct trans *t, struct tinsn *ti)
+{
+    if (t->vec_ready)
+        return;
+    flags_keep(t, live_in(ti));
+    u8 *retry = t->e->p;
+    emit_rm(t->e, 0x80, 7, mem_gs(SOFT_OFF(vec_live)));
+    emit8(t->e, 0);
+    struct stub *s = stub_add(t, emit_jcc(t->e, CC_E), t->sc->thunk_vec);
+    s->insn = (u16)t->cur;
+    s->retry = retry;
+    t->form = FORM_MEM;
+    t->vec_ready = true;
+}
+
+static bool vec_allowed(const struct trans *t, const struct tinsn *ti)
+{
+    if (!(t->key & KEY_VEC) || (ti->i.vex && !(t->key & KEY_AVX)))
+        return false;
+    if (ti->row->attr & (OPA_FAULT | OPA_VSIB))
+        return false;
+    for (unsigned n = 0; n < ti->i.nops; n++)
+        if (ti->row->mode[n] == AM_DI)
+            return false;
+    switch (ti->i.op) {
+    case OP_fldcw:
+    case OP_fldenv:
+    case OP_fnstenv:
+    case OP_fnsave:
+    case OP_frstor:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static bool offered(const struct trans *t, const struct tinsn *ti)
+{
+    u16 f = ti->row->feature;
+    return f == OP_ANY_CPU || cpuid_has(t->sc->c.model, f);
+}
+
+/* Instructions that the common way must not take. */
+static bool special(const struct tinsn *ti)
+{
+    const struct insn *i = &ti->i;
+
+    if (ti->row->attr & (OPA_CPL0 | OPA_IOPL | OPA_FAULT | OPA_I64 | OPA_END | OPA_REP | OPA_REPZ))
+        return true;
+    switch (i->op) {
+    case OP_push:
+    case OP_pop:
+    case OP_pushf:
+    case OP_popf:
+    case OP_enter:
+    case OP_leave:
+    case OP_xlat:
+    case OP_cld:
+    case OP_std:
+    case OP_clflush:
+    case OP_clflushopt:
+    case OP_clwb:
+        return true;
+    case OP_rdpid:
+        return true;
+    default:
+        break;
+    }
+    for (unsigned n = 0; n < i->nops; n++) {
+        u8 k = i->opnd[n].kind;
+        if (k == OPND_SREG || k == OPND_CR || k == OPND_DR || k == OPND_STR_SRC ||
+            k == OPND_STR_DST || k == OPND_FAR)
+            return true;
+    }
+    return false;
+}
+
+bool gen_insn(struct trans *t, struct tinsn *ti)
+{
+    const struct insn *i = &ti->i;
+
+    if (!offered(t, ti))
+        return false;
+    switch (i->op) {
+    case OP_nop:
+        return true;
+    case OP_pause:
+        emit8(t->e, 0xf3);
+        emit8(t->e, 0x90);
+        return true;
+    case OP_push:
+        return gen_push(t, ti);
+    case OP_pop:
+        return gen_pop(t, ti);
+    case OP_leave:
+        return gen_leave(t, ti);
+    case OP_lea:
+        return gen_lea(t, ti);
+    case OP_div:
+    case OP_idiv:
+        return gen_div(t, ti);
+    case OP_cld:
+        gen_cld(t, ti);
+        return true;
+    case OP_fwait:
+        return t->key & KEY_VEC;
+    case OP_inc:
+    case OP_dec:
+        if (!t->code64 && !i->has_modrm) {
+            gen_incdec32(t, ti);
+            return true;
+        }
+        break;
+    case OP_mov:
+        if (i->has_mem && !i->has_modrm)
+            return gen_moffs(t, ti);
+        break;
+    case OP_bt:
+    case OP_bts:
+    case OP_btr:
+    case OP_btc:
+        if (i->has_mem && i->opnd[1].kind != OPND_IMM)
+            return false;
+        break;
+    default:
+        break;
+    }
+    if (special(ti))
+        return false;
+    if (ti->row->unit != UNIT_none) {
+        if (!vec_allowed(t, ti))
+            return false;
+        need_vec(t, ti);
+    }
+    return i->has_mem ? gen_memory(t, ti) : gen_registers(t, ti);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The translator's view of one vCPU, shared by the files of this room.  docs/engine.md tells how it
+ * works.
+ *
+ * While translated code runs: gs is at struct soft; guest GPRs are in the host's registers of the
+ * same name, except R10 and R11, which live in s.gpr and leave the host's as scratch; RSP too is
+ * the guest's, so nothing may push.  Arithmetic flags are in the host's flags or in soft.flags.
+ *
+ * Code and tables belong to one vCPU: no locks.  Other threads reach it by soft.kick and the queue
+ * of written code only.
+ */
+#ifndef WIRT_TRANSLATE_SOFT_H
+#define WIRT_TRANSLATE_SOFT_H
+
+#include "cpu/cpu.h"
+#include "cpu/mmu.h"
+#include "translate/emit.h"
+
+enum {
+    S0 = R10, /* scratch: address, then offset in page */
+    S1 = R11, /* scratch: TLB entry, then host page; the site record when leaving */
+
+    CACHE_BYTES = 32 << 20,
+    CACHE_SLACK = 64 << 10, /* no block is longer than this */
+    BLOCK_INSNS = 64,
+    BLOCKS_MAX = 1 << 18,
+    BLOCK_HASH = 1 << 16,
+    CPAGES_MAX = 1 << 16,
+    CPAGE_HASH = 1 << 14,
+    XTLB_SIZE = 1 << 10,
+    JUMPS_BITS = 12,
+    JUMPS_SIZE = 1 << JUMPS_BITS,
+    WRITES_MAX = 64,
+};
+
+/* What translated code depends on beyond its bytes: part of a block's key. */
+enum {
+    KEY_64 = 1 << 0, /* 64-bit code; else flat 32-bit */
+    KEY_USER = 1 << 1,
+    KEY_VEC = 1 << 2, /* x87 and SSE may run */
+    KEY_AVX = 1 << 3,
+    KEY_FS = 1 << 4, /* 32-bit: FS reaches all 4 GiB, readable and writable */
+    KEY_GS = 1 << 5,
+    KEY_AC = 1 << 6,  /* MMU_KERNEL_AC */
+    KEY_BAD = 1 << 7, /* not for the translator */
+};
+
+/* A virtual page of code as it is mapped now: its number, its bytes, its mode. */
+struct cpage {
+    u64 vpage;
+    u64 ram_page;
+    u32 next_hash, next_ram;
+    u32 blocks; /* list by block.next_in_page */
+    u16 key;
+};
+
+struct block {
+    u32 cpage;
+    u16 off, len;       /* guest bytes inside the page */
+    u16 dep_lo, dep_hi; /* bytes of the page that flag analysis looked at */
+    u32 entry;          /* code cache offset that jumps go to */
+    u32 body;           /* of the current translation; 0 = stale */
+    u32 next_hash, next_in_page;
+};
+
+struct jump_entry {
+    u64 rip;
+    u32 host; /* low half of the executable address; see soft.rx32 */
+    u32 cpage;
+};
+_Static_assert(sizeof(struct jump_entry) == 16, "translated code shifts by 4");
+
+/* Stands in the code cache behind a jump to a thunk; S1 points at it. */
+struct site {
+    u64 rip;   /* the instruction, or the exit's target */
+    u32 retry; /* cache offset: the access again */
+    u32 next;  /* cache offset: the instruction after; 0 = the block ends */
+    u32 patch; /* cache offset of the rel32 of the exit's jump */
+    u32 check; /* cache offset of the imm32 that names the target's cpage; 0 = same page */
+    u8 len;    /* of the instruction */
+    u8 size;   /* of the access */
+    u8 align;  /* mask that the address must not meet */
+    u8 write;
+    u32 block; /* index of the block that it is in */
+};
+
+struct soft_stats {
+    u64 blocks, guest_bytes, host_bytes, flushes, stale, links;
+    u64 exits, jump_misses, fills, interp_insns, interp_blocks, vec_loads, vec_saves;
+    u64 enters, xtlb_clears;
+};
+
+struct trans;
+
+struct soft {
+    struct cpu c; /* first: gs:[offset] */
+
+    u32 kick;  /* atomic: leave translated code soon */
+    u32 flags; /* AL = OF (0, 1), AH = SF ZF AF PF CF as LAHF has them */
+    u64 tmp;
+    u64 target; /* where the entry thunk jumps to */
+    u64 host_rsp;
+    u8 vec_live;         /* guest vector and x87 state is in the host's registers */
+    u8 vec_avx;          /* XSAVE saves AVX state */
+    u16 key;             /* current */
+    u32 xtlb[XTLB_SIZE]; /* by virtual page: cpage mapped there, 0 = look */
+    struct jump_entry jumps[2][JUMPS_SIZE]; /* by KEY_USER */
+    u16 jumps_key[2];
+    u64 epoch;   /* c.tlb_epoch when xtlb was last good */
+    u64 changes; /* counts invalidations of code */
+
+    /* Code cache: both mappings of one memfd. */
+    u8 *rw, *rx;
+    struct emit e;
+    u8 *code_start; /* after the thunks */
+    u8 *thunk_link, *thunk_jump, *thunk_read, *thunk_write, *thunk_insn, *thunk_leave, *thunk_vec,
+        *thunk_stale;
+    void (*enter)(struct soft *sc, const void *host);
+
+    struct block *blocks;
+    u32 nblocks;
+    u32 *block_hash;
+    struct cpage *cpages;
+    u32 ncpages;
+    u32 *cpage_hash;
+    u32 *ram_pages;  /* by page of the memfd: first cpage */
+    u16 *ram_misses; /* by page: writes beside code since a block was made there */
+
+    /* Code that others wrote, for this vCPU to drop. */
+    pthread_mutex_t lock; /* guards writes[]; a leaf lock */
+    struct {
+        u64 off, len;
+    } writes[WRITES_MAX];
+    u32 nwrites; /* WRITES_MAX + 1: too many, drop everything */
+
+    struct trans *trans; /* the translation under way */
+    pthread_t thread;    /* valid while running */
+    bool running;
+    struct soft_stats stats;
+    void *perf_map;
+};
+
+#define SOFT_OFF(field) ((u32)offsetof(struct soft, field))
+#define GPR_OFF(n)      ((u32)(offsetof(struct soft, c.s.gpr) + 8 * (n)))
+
+static inline u32 cache_off(const struct soft *sc, const u8 *p)
+{
+    return (u32)(p - sc->rw);
+}
+
+/* ---- cache.c ---- */
+
+int cache_open(struct soft *sc, struct err *e);
+void cache_close(struct soft *sc);
+/* Forgets all translated code. */
+void cache_flush(struct soft *sc);
+/* The cpage for a virtual page of code that lies at ram_page now; makes it. */
+u32 cpage_get(struct soft *sc, u64 vpage, u64 ram_page, u16 key);
+/* NULL: none, or stale. */
+struct block *block_find(struct soft *sc, u32 cpage, u16 off);
+/* A new or stale block to be filled in; NULL: tables are full. */
+struct block *block_make(struct soft *sc, u32 cpage, u16 off);
+/* The block's code is complete from `body`; links a stale entry to it. */
+void block_commit(struct soft *sc, struct block *b, u8 *body);
+/* Bytes of a page were written: makes overlapping blocks stale. */
+void cache_wrote(struct soft *sc, u64 ram_off, u64 len);
+
+/* ---- thunks.c ---- */
+
+void thunks_make(struct soft *sc);
+
+/* ---- translate.c ---- */
+
+/* Translates the block at rip, whose bytes are at code (to the end of its page). NULL: the first
+ * instruction is not for the translator (page crossing, undefined). */
+struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *code);
+
+/* ---- helpers.c: built with general registers only ---- */
+
+/* Called by thunks; give where to go on, NULL = to the run loop. */
+const void *help_link(struct soft *sc, struct site *st, u64 unused);
+const void *help_jump(struct soft *sc, struct site *st, u64 target);
+const void *help_read(struct soft *sc, struct site *st, u64 lin);
+const void *help_write(struct soft *sc, struct site *st, u64 lin);
+const void *help_insn(struct soft *sc, struct site *st, u64 unused);
+const void *help_leave(struct soft *sc, struct site *st, u64 unused);
+const void *help_vec(struct soft *sc, struct site *st, u64 unused);
+const void *help_stale(struct soft *sc, struct site *st, u64 unused);
+
+/* Puts guest vector state into s.x and the host's units in order, if it is not so already. */
+void vec_save(struct soft *sc);
+/* soft.flags to s.rflags and back. */
+void flags_out(struct soft *sc);
+void flags_in(struct soft *sc);
+/* Looks for a block at s.rip, translates when there is none; NULL: interpret one instruction. */
+struct block *soft_block(struct soft *sc, u64 rip);
+/* Brings key and xtlb up to date after anything but translated code ran. */
+void soft_refresh(struct soft *sc);
+
+#endif

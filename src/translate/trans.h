@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A translation under way: what the files that emit code share.
+ */
+#ifndef WIRT_TRANSLATE_TRANS_H
+#define WIRT_TRANSLATE_TRANS_H
+
+#include "cpu/ops.h"
+#include "translate/soft.h"
+
+/* Where the guest's arithmetic flags are.  At block boundaries: FORM_MEM, or nobody wants them. */
+enum form {
+    FORM_HOST, /* in the host's flags */
+    FORM_MEM,  /* in soft.flags */
+    FORM_BOTH,
+};
+
+struct tinsn {
+    struct insn i;
+    const struct op_row *row;
+    const u8 *raw;
+    u64 rip;
+    u32 reads, kills; /* arithmetic flags */
+    u32 live_out;     /* wanted after this instruction (jcc: on either way) */
+    u8 *host;         /* where its code begins */
+};
+
+/* A way out of line, emitted behind the block. */
+struct stub {
+    u8 *from; /* rel32 that jumps there */
+    const u8 *thunk;
+    u8 *retry;
+    u8 *patch, *check; /* exits: struct site */
+    u64 rip;           /* exits: the target */
+    u64 lin;           /* const_lin: the address */
+    u16 insn;          /* index; exits: TRANS_EXIT */
+    u8 size, align, write;
+    bool const_lin;
+    bool lookup; /* S0 holds lin ^ tag, S1 the TLB place */
+};
+
+enum { STUBS_MAX = BLOCK_INSNS * 5, TRANS_EXIT = 0xffff };
+
+struct trans {
+    struct soft *sc;
+    struct emit *e;
+    const u8 *page; /* host address of the guest page's first byte */
+    u64 page_rip;   /* its guest address */
+    u32 cpage;
+    u16 key;
+    u32 tlb; /* offset of the TLB in struct soft */
+    bool code64;
+    unsigned asize; /* 8 or 4: address and stack width */
+    unsigned n;
+    unsigned cur; /* instruction in hand */
+    enum form form;
+    bool vec_ready; /* the block has made sure that vector state is in the host */
+    unsigned dep_lo, dep_hi;
+    u8 *entry;
+    u32 block;
+    unsigned nstubs;
+    struct stub stubs[STUBS_MAX];
+    struct tinsn insns[BLOCK_INSNS + 1]; /* one more: where the block goes on */
+};
+
+/* ---- analysis.c ---- */
+
+/* reads and kills of one instruction. */
+void insn_flags(struct tinsn *ti);
+/* Flags that may be wanted at target: looks at the code there when it is in this page. */
+u32 flags_wanted_at(struct trans *t, u64 target);
+/* Fills live_out of all instructions, backwards. */
+void flags_analyse(struct trans *t);
+static inline u32 live_in(const struct tinsn *ti)
+{
+    return (ti->live_out & ~ti->kills) | ti->reads;
+}
+
+/* ---- memory.c ---- */
+
+/* Host flags are about to be lost: keeps them if `live` is wanted.  Uses S0. */
+void flags_keep(struct trans *t, u32 live);
+/* Brings wanted flags into the host's; `park` is a free register. */
+void flags_load(struct trans *t, u8 park);
+
+/* The check of an access by the instruction in hand; its address is insn's memory operand, or S0
+ * when `in_s0`.  Flags must be kept already.  Gives the operand to use: never touches anything but
+ * S0 and S1, both of which it may need. */
+struct ememory mem_operand(struct trans *t, unsigned size, bool write, u8 align);
+/* The same for [base + disp] in the stack segment. */
+struct ememory mem_stack(struct trans *t, u8 base, s32 disp, unsigned size, bool write);
+/* Whether the memory operand of i can be done here. */
+bool mem_supported(const struct trans *t, const struct insn *i);
+/* The address itself into reg (LEA); reg S0 or S1 or a guest register. */
+void mem_lea(struct trans *t, const struct insn *i, u8 reg, bool wide);
+
+/* ---- branch.c ---- */
+
+struct stub *stub_add(struct trans *t, u8 *from, const u8 *thunk);
+/* Ends the path with a jump to guest address target. */
+void exit_direct(struct trans *t, u64 target);
+/* Ends the path with a jump to the guest address in S0. */
+void exit_indirect(struct trans *t);
+/* Control flow; false: not done here. */
+bool gen_branch(struct trans *t, struct tinsn *ti);
+/* Hands the instruction in hand to the interpreter; ends: the path does not come back here. */
+void gen_interp(struct trans *t, struct tinsn *ti, bool ends);
+void stubs_emit(struct trans *t);
+
+/* ---- integer.c ---- */
+
+/* Any instruction that is not a branch; false: not done here. */
+bool gen_insn(struct trans *t, struct tinsn *ti);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From guest bytes to a block of host code.
+ *
+ * A block is straight guest code inside one page, up to a jump that is taken for sure, an
+ * instruction that changes modes, or a limit.  Conditional jumps are left in the middle: their
+ * other way goes on in the same block.  Instructions that cross a page are the run loop's: the
+ * interpreter does them.
+ *
+ * Registers and flags stay where they are from block to block, so leaving costs nothing but the
+ * jump.  In front of a block's code stands a struct site, for when the block becomes stale.
+ */
+#include "translate/trans.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { JCCS_MAX = 4 };
+
+static bool offered(const struct soft *sc, const struct op_row *r)
+{
+    return r->feature == OP_ANY_CPU || cpuid_has(sc->c.model, r->feature);
+}
+
+/* Decodes into t->insns; t->n = 0: the first one is not for us. */
+static void read_block(struct trans *t, u64 rip)
+{
+    unsigned off = (unsigned)(rip & PAGE_MASK), jccs = 0;
+
+    t->n = 0;
+    while (t->n < BLOCK_INSNS) {
+        struct tinsn *ti = &t->insns[t->n];
+        if (off >= PAGE_SIZE || decode(&ti->i, t->page + off, PAGE_SIZE - off,
+                                       t->code64 ? CODE64 : CODE32) != DECODE_OK)
+            break;
+        ti->row = &op_rows[ti->i.row];
+        if (!offered(t->sc, ti->row))
+            break;
+        ti->raw = t->page + off;
+        ti->rip = t->page_rip + off;
+        insn_flags(ti);
+        off += ti->i.len;
+        t->n++;
+        if (!(ti->row->attr & OPA_END))
+            continue;
+        if (ti->i.op != OP_jcc || ++jccs == JCCS_MAX || off >= PAGE_SIZE ||
+            block_find(t->sc, t->cpage, (u16)off))
+            break;
+    }
+    t->insns[t->n].rip = t->page_rip + off;
+}
+
+static bool is_branch(const struct tinsn *ti)
+{
+    switch (ti->i.op) {
+    case OP_jcc:
+    case OP_jmp:
+    case OP_call:
+    case OP_ret:
+    case OP_loop:
+    case OP_jcxz:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Does control come to the next instruction from the code that was made for this one? */
+static bool falls_through(const struct tinsn *ti, bool interpreted)
+{
+    if (!(ti->row->attr & OPA_END))
+        return true;
+    return !interpreted && (ti->i.op == OP_jcc || ti->i.op == OP_loop || ti->i.op == OP_jcxz);
+}
+
+/* True: the code goes on behind it. */
+static bool generate(struct trans *t, struct tinsn *ti)
+{
+    struct emit *e = t->e;
+    u8 *start = e->p;
+    unsigned nstubs = t->nstubs;
+    enum form form = t->form;
+    bool vec_ready = t->vec_ready, end = ti->row->attr & OPA_END;
+
+    ti->host = e->p;
+    if (end ? is_branch(ti) && gen_branch(t, ti) : gen_insn(t, ti))
+        return falls_through(ti, false);
+    e->p = start;
+    t->nstubs = nstubs;
+    t->form = form;
+    t->vec_ready = vec_ready;
+    gen_interp(t, ti, end);
+    return falls_through(ti, true);
+}
+
+static void emit_header(struct trans *t, u64 rip)
+{
+    struct site st = {.rip = rip, .block = t->block};
+
+    while ((uintptr_t)t->e->p & 15)
+        emit8(t->e, 0xcc);
+    memcpy(t->e->p, &st, sizeof(st));
+    t->e->p += sizeof(st);
+}
+
+struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *code)
+{
+    struct trans *t = sc->trans;
+    struct emit *e = &sc->e;
+    unsigned off = (unsigned)(rip & PAGE_MASK);
+
+    t->sc = sc;
+    t->e = e;
+    t->page = code - off;
+    t->page_rip = rip - off;
+    t->cpage = cpage;
+    t->key = sc->key;
+    t->code64 = sc->key & KEY_64;
+    t->asize = t->code64 ? 8 : 4;
+    t->tlb = (u32)offsetof(struct soft, c.tlbs) + sc->c.mmu_idx * (u32)sizeof(struct tlb);
+    t->form = FORM_MEM;
+    t->vec_ready = false;
+    t->dep_lo = PAGE_SIZE;
+    t->dep_hi = 0;
+    t->nstubs = 0;
+    read_block(t, rip);
+    if (!t->n)
+        return NULL;
+    struct block *b = block_make(sc, cpage, (u16)off);
+    if (!b)
+        return NULL;
+    t->block = (u32)(b - sc->blocks);
+    flags_analyse(t);
+    emit_header(t, rip);
+    u8 *start = t->entry = e->p;
+    bool on = true;
+    for (t->cur = 0; t->cur < t->n; t->cur++)
+        on = generate(t, &t->insns[t->cur]);
+    t->insns[t->n].host = e->p;
+    if (on) {
+        t->cur = t->n - 1;
+        flags_keep(t, t->insns[t->cur].live_out);
+        exit_direct(t, t->code64 ? t->insns[t->n].rip : (u32)t->insns[t->n].rip);
+    }
+    stubs_emit(t);
+    BUG_ON(e->full);
+    b->len = (u16)(t->insns[t->n].rip - rip);
+    b->dep_lo = (u16)t->dep_lo;
+    b->dep_hi = (u16)t->dep_hi;
+    block_commit(sc, b, start);
+    sc->ram_misses[sc->cpages[cpage].ram_page] = 0;
+    sc->stats.blocks++;
+    sc->stats.guest_bytes += b->len;
+    sc->stats.host_bytes += (u64)(e->p - start);
+    return b;
+}
