@@ -119,7 +119,7 @@ static void on_change(void *opaque, u64 base, u64 size)
 
 int main(int argc, char **argv)
 {
-    static const struct engine_ops *const engines[] = {&engine_interp};
+    static const struct engine_ops *const engines[] = {&engine_interp, &engine_soft};
     const struct engine_ops *engine = NULL;
     struct board *b = calloc(1, sizeof(*b));
     struct cpu_config cfg = {.count = 1, .model = "max"};
