@@ -467,8 +467,8 @@ static bool read_operand(struct insn *i, struct cursor *c, const struct op_row *
         set_reg(o, OPND_VEC, rm);
         return true;
     case AM_L:
-        i->imm = fetch8(c);
-        set_reg(o, OPND_VEC, i->mode == CODE64 ? i->imm >> 4 : i->imm >> 4 & 7);
+        i->imm = fetch8(c) & (i->mode == CODE64 ? 0xff : 0x7f);
+        set_reg(o, OPND_VEC, i->imm >> 4);
         return true;
     case AM_P:
         set_reg(o, OPND_MMX, reg & 7);
@@ -553,7 +553,10 @@ static bool check_prefixes(struct insn *i, const struct op_row *r, const struct 
     }
     if (unlikely(i->prefixes & PFX_LOCK) && !(r->attr & OPA_LOCK && i->opnd[0].kind == OPND_MEM))
         return false;
-    return !i->vex || r->attr & OPA_VVVV || i->vex_v == 0;
+    bool valid = !i->vex || r->attr & OPA_VVVV || i->vex_v == 0;
+    if (i->mode != CODE64)
+        i->vex_v &= 7; /* where it is used the high bit is ignored */
+    return valid;
 }
 
 enum decode_result decode(struct insn *i, const u8 *p, size_t avail, enum code_mode mode)

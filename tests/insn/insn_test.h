@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Instruction tests: one instruction from one state, run on the real processor and on an engine.
+ *
+ *   make.c    makes an encoding of a row of the op table and a state in which it does something
+ *   native.c  runs it on the processor under us, in user mode, by way of signal frames
+ *   guest.c   runs it in a small machine on an engine, in user mode, by way of the guest's IDT
+ *   test_insn.c  compares
+ *
+ * Both sides see the same addresses: two pages of data that can be written and one that can only
+ * be read, with nothing mapped around them, and a page of code.
+ */
+#ifndef WIRT_TESTS_INSN_TEST_H
+#define WIRT_TESTS_INSN_TEST_H
+
+#include "core/engine.h"
+#include "cpu/ops.h"
+
+#define DATA_BASE 0x10000000ull
+#define CODE_BASE 0x20000000ull
+#define GS_BASE   0x0ffff000ull
+enum { DATA_RW = 2 * 4096, DATA_SIZE = 3 * 4096 };
+/* Selectors as Linux has them. */
+enum { SEL_CODE32 = 0x23, SEL_DATA = 0x2b, SEL_CODE64 = 0x33 };
+
+struct insn_case {
+    u8 code[32]; /* the instruction, then INT3 */
+    struct insn insn;
+    u32 offset; /* where in the code page it stands */
+    bool step;  /* ends by single step (branches), else by the INT3 after it */
+    u64 gpr[16];
+    u64 rflags;
+    struct xsave_area x;
+    u8 data[DATA_SIZE];
+};
+
+/* What came of it.  Faults: the vector, its error code and CR2. */
+struct insn_result {
+    u8 vector; /* EXC_BP: it ran; EXC_DB: it ran, single step */
+    u64 error, cr2;
+    u64 gpr[16], rip, rflags;
+    struct xsave_area x;
+    u8 data[DATA_SIZE];
+};
+
+/* A 64-bit random number; *s is the state. */
+u64 rng(u64 *s);
+
+/* False when this try gave no encoding of the row; data and x are kept from call to call and only
+ * partly made new. */
+bool case_make(struct insn_case *c, const struct op_row *r, enum code_mode mode, u64 *seed);
+/* Rows that cannot be compared in user mode, or not yet; NULL = can be, else why not. */
+const char *row_skipped(const struct op_row *r);
+
+/* After guest_open(): the engine's signal handlers go on working. */
+bool native_open(void);
+bool native_has_32(void);
+void native_run(const struct insn_case *c, struct insn_result *out);
+
+struct guest;
+struct guest *guest_open(const struct engine_ops *engine);
+void guest_run(struct guest *g, const struct insn_case *c, struct insn_result *out);
+void guest_close(struct guest *g);
+
+#endif
