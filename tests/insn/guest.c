@@ -91,6 +91,7 @@ static void make_tables(struct guest *g)
     };
     memcpy(g->vm.mem.hva + GPA_GDT, gdt, sizeof(gdt));
     put64(g, GPA_TSS + 4, KERNEL_BASE + GPA_STACK); /* RSP0 */
+    le16_put(g->vm.mem.hva + GPA_TSS + 0x66, 0x68); /* no I/O map */
     for (unsigned v = 0; v < 256; v++) {
         u64 at = KERNEL_BASE + GPA_STUBS + 16 * v;
         u64 dpl = v == EXC_BP || v == EXC_OF ? 3 : 0;

@@ -51,9 +51,7 @@ static bool vector_differs(const struct insn_case *c, const struct insn_result *
     const struct op_row *r = &op_rows[c->insn.row];
     if (n->vector == g->vector && n->error == g->error)
         return n->vector == EXC_PF && n->cr2 != g->cr2 &&
-               /* which string is read first; the whole operand or its first byte written */
-               !(r->op == OP_cmps && (n->cr2 & ~0xffffull) == (g->cr2 & ~0xffffull)) &&
-               !(op_exec[r->op] == exec_maskmov && g->cr2 - n->cr2 < 16);
+               !(r->op == OP_cmps); /* which string is read first */
     /* unaligned and not canonical, both */
     return !(r->attr & OPA_ALIGN && n->vector == EXC_GP && g->vector == EXC_SS);
 }
