@@ -204,20 +204,10 @@ void exec_arpl(struct cpu *c, const struct insn *i)
     if (c->real || c->vm86)
         cpu_ud(c);
     u16 rpl = (u16)reg_read(c, &i->opnd[1]) & 3;
-    const struct operand *d = &i->opnd[0];
-    struct rmw r = {0};
-    if (d->kind == OPND_MEM)
-        rmw_begin(c, i, &r, 2, false);
-    u16 sel = (u16)(d->kind == OPND_MEM ? host_load(r.p, 2) : reg_read(c, d));
+    u16 sel = (u16)operand_read(c, i, 0);
     bool raise = (sel & 3) < rpl;
     if (raise)
-        sel = (sel & ~3) | rpl;
-    if (d->kind == OPND_MEM) {
-        host_store(r.p, 2, sel);
-        rmw_end(c, &r, 2);
-    } else if (raise) {
-        reg_write(c, d, sel);
-    }
+        operand_write(c, i, 0, (sel & ~3) | rpl);
     c->s.rflags = (c->s.rflags & ~(u64)FLAG_ZF) | (raise ? FLAG_ZF : 0);
 }
 
