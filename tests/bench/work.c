@@ -170,8 +170,8 @@ static __attribute__((target("avx2,fma"))) u64 avx2_matrix(void)
     double sum = 0;
 
     for (int i = 0; i < 64 * 64; i++) {
-        a[0][i] = i * 0.25;
-        b[0][i] = 3 - i * 0.125;
+        a[i / 64][i % 64] = i * 0.25;
+        b[i / 64][i % 64] = 3 - i * 0.125;
     }
     for (int i = 0; i < 64; i++)
         for (int j = 0; j < 64; j += 4) {
