@@ -86,6 +86,7 @@ op_inline void repeat(struct cpu *c, const struct insn *i,
         gpr_write(c, RCX, i->addrsize, --left);
         if (left && (vcpu_events(c->vcpu) || c->code_changed || (c->s.rflags & FLAG_TF))) {
             c->next_rip = c->s.rip;
+            c->leave = true; /* what follows in the block waits */
             return;
         }
     }

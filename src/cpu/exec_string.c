@@ -175,6 +175,7 @@ op_inline void repeat(struct cpu *c, const struct insn *i, const struct str *s, 
         if (left &&
             (single_step || c->code_changed || (since >= ELEMENTS_AT_ONCE && must_look_up(c)))) {
             c->next_rip = c->s.rip;
+            c->leave = true; /* what follows in the block waits */
             return;
         }
         if (since >= ELEMENTS_AT_ONCE)
@@ -243,6 +244,7 @@ op_inline void repeat_while(struct cpu *c, const struct insn *i, const struct st
             return;
         if (single_step || (since % ELEMENTS_AT_ONCE == 0 && must_look_up(c))) {
             c->next_rip = c->s.rip;
+            c->leave = true; /* what follows in the block waits */
             return;
         }
     }
