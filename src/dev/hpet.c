@@ -133,7 +133,7 @@ static u64 ticks_ahead(const struct hpet_timer *t, u64 count)
 {
     u64 d = (t->comparator - count) & width_mask(t);
 
-    return d ? d : width_mask(t);
+    return d ? d : width_mask(t) + (t->config & T_32 ? 1 : 0);
 }
 
 static void arm(struct hpet_timer *t, u64 now)
