@@ -53,7 +53,7 @@ static bool host_has(enum feature f)
 {
     u32 r[4];
 
-    if (__get_cpuid_max(features[f].leaf & 0x80000000u, NULL) < features[f].leaf)
+    if ((u32)__get_cpuid_max(features[f].leaf & 0x80000000u, NULL) < features[f].leaf)
         return false;
     __cpuid_count(features[f].leaf, features[f].sub, r[0], r[1], r[2], r[3]);
     return r[features[f].reg] >> features[f].bit & 1;

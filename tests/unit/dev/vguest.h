@@ -136,7 +136,7 @@ static inline bool vg_start(struct vguest *g, u64 features)
     vg_w(g, 20, 1, 11);
     if (!(vg_r(g, 20, 1) & 8))
         return false;
-    n = (unsigned)vg_r(g, 18, 2);
+    n = min((unsigned)vg_r(g, 18, 2), (unsigned)VIRTIO_QUEUES); /* all ones: BAR off */
     for (unsigned i = 0; i < n; i++) {
         u64 at = vg_queue_at(i);
 

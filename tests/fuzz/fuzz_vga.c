@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * VGA: bytes become accesses to its ports, its window and its BARs, and looks at the screen.
+ * Each step is six bytes: op, offset (24 bits), value (16 bits).
+ */
+#include "dev/vga.h"
+
+#include "../unit/dev/vguest.h"
+
+enum { DEVFN = 2 << 3, WINDOW = 0x10000000, STEP = 6, STEPS_MAX = 2000, LOOKS_MAX = 4 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void step(struct vguest *g, struct vga *v, struct clock *c, const u8 *p, struct surface *s,
+                 unsigned *looks)
+{
+    u32 off = le32_get(p) >> 8;
+    u16 val = le16_get(p + 4);
+
+    switch (p[0] % 12) {
+    case 0:
+        bus_write(&g->pio, 0x3c0 + off % 0x20, 1, val);
+        break;
+    case 1:
+        bus_write(&g->pio, 0x3c4 + off % 2 * 10, 2, val);
+        break;
+    case 2:
+        bus_write(&g->pio, 0x3d4, 2, val);
+        break;
+    case 3:
+        bus_read(&g->pio, 0x3c0 + off % 0x20, 1);
+        break;
+    case 4:
+        bus_write(&g->pio, 0x1ce, 2, off % 16);
+        bus_write(&g->pio, 0x1cf, 2, val);
+        bus_read(&g->pio, 0x1cf, 2);
+        break;
+    case 5:
+        bus_write(&g->mmio, WINDOW + off % 0x20000, 1u << (val >> 14), val * 0x0001000100010001ull);
+        break;
+    case 6:
+        bus_read(&g->mmio, WINDOW + off % 0x20000, 1u << (val >> 14));
+        break;
+    case 7:
+        bus_write(&g->mmio, 0xe1000000 + off % 0x1000, 2, val);
+        break;
+    case 8:
+        bus_read(&g->mmio, 0xe1000000 + off % 0x1000, 2);
+        break;
+    case 9:
+        pci_config_write(&g->pci, DEVFN, off % 0x40 & ~1u, 2, val);
+        break;
+    case 10:
+        clock_advance(c, (u64)val << 16);
+        break;
+    case 11:
+        if ((*looks)++ < LOOKS_MAX) {
+            v->display.draw(v->display.opaque, s);
+            free(v->display.text(v->display.opaque));
+        }
+        break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct vguest g;
+    static struct vga v;
+    struct surface s = {0};
+    struct clock *c = clock_new_manual();
+    unsigned looks = 0;
+
+    vg_open(&g);
+    BUG_ON(vga_init(&v, &g.pci, DEVFN, &g.mem, c, "\x55\xaa", 2));
+    BUG_ON(bus_map(&g.pio, &v.ports, 0x3c0) || bus_map(&g.pio, &v.dispi, 0x1ce) ||
+           bus_map(&g.mmio, &v.window, WINDOW));
+    pci_config_write(&g.pci, DEVFN, 0x10, 4, 0xe0000000);
+    pci_config_write(&g.pci, DEVFN, 0x18, 4, 0xe1000000);
+    pci_config_write(&g.pci, DEVFN, 0x04, 2, 3);
+    for (unsigned i = 0; i < STEPS_MAX && size >= STEP; i++, data += STEP, size -= STEP)
+        step(&g, &v, c, data, &s, &looks);
+    v.display.draw(v.display.opaque, &s);
+    free(v.display.text(v.display.opaque));
+    free(s.pixels);
+    vg_close(&g);
+    clock_free(c);
+    return 0;
+}
