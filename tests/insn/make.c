@@ -443,6 +443,7 @@ static void help(struct insn_case *c, const struct op_row *r, u8 *data, u64 *s)
         c->gpr[RCX] = below(s, 3);
         break;
     case OP_popf: { /* TF would trap elsewhere, AC would fault elsewhere */
+        c->gpr[RSP] = DATA_BASE + 512 + below(s, 1024);
         u8 *top = data_at(c, c->gpr[RSP]);
         if (top)
             le64_put(top, le64_get(top) & ~(u64)(FLAG_TF | FLAG_AC | FLAG_NT | FLAG_ID));
