@@ -554,8 +554,11 @@ static bool check_prefixes(struct insn *i, const struct op_row *r, const struct 
     if (unlikely(i->prefixes & PFX_LOCK) && !(r->attr & OPA_LOCK && i->opnd[0].kind == OPND_MEM))
         return false;
     bool valid = !i->vex || r->attr & OPA_VVVV || i->vex_v == 0;
-    if (i->mode != CODE64)
-        i->vex_v &= 7; /* where it is used the high bit is ignored */
+    if (i->mode != CODE64) { /* what has no effect there */
+        i->vex_v &= 7;
+        if (r->w < 0)
+            i->rex = 0;
+    }
     return valid;
 }
 

@@ -103,6 +103,8 @@ static bool gen_memory(struct trans *t, struct tinsn *ti)
 
     if (!o || !o->size || o->size > 32 || !mem_supported(t, i) || used == 3)
         return false;
+    if (i->op == OP_cmpxchg && i->opnd[1].kind == OPND_GPR8H && i->opnd[1].reg == RAX)
+        return false; /* AL is in use as well */
     for (unsigned k = 0; k < i->nops; k++)
         if (i->opnd[k].kind == OPND_GPR && spilled(i->opnd[k].reg)) {
             if (ti->row->mode[k] != AM_G)

@@ -140,8 +140,6 @@ bool native_open(void)
     __asm__("lar %1, %0; setz %b0" : "=r"(ok) : "r"(SEL_CODE32) : "cc");
     native.has_32 = ok & 1;
     __asm__ volatile("mov %0, %%ds; mov %0, %%es" ::"r"(SEL_DATA));
-    u64 gs = GS_BASE;
-    __asm__ volatile("wrgsbase %0" ::"r"(gs));
     return true;
 }
 
@@ -161,6 +159,10 @@ void native_run(const struct insn_case *c, struct insn_result *out)
     if (mprotect(native.data + DATA_RW, DATA_SIZE - DATA_RW, PROT_READ))
         abort();
     native.phase = LOADING;
-    __asm__ volatile("int3" ::: "memory");
+    u64 theirs; /* an engine may keep something there */
+    __asm__ volatile("rdgsbase %0; wrgsbase %1; int3; wrgsbase %0"
+                     : "=&r"(theirs)
+                     : "r"(GS_BASE)
+                     : "memory");
     memcpy(out->data, native.data, DATA_SIZE);
 }

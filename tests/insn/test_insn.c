@@ -224,7 +224,7 @@ static bool parse(struct options *o, int argc, char **argv)
         if (!v)
             return false;
         if (!strcmp(argv[n], "--engine"))
-            o->engine = strcmp(v, "soft") ? &engine_interp : &engine_interp;
+            o->engine = strcmp(v, "soft") ? &engine_interp : &engine_soft;
         else if (!strcmp(argv[n], "--count"))
             o->count = strtoul(v, NULL, 0);
         else if (!strcmp(argv[n], "--seed"))
