@@ -257,9 +257,7 @@ void insn_split(struct insn_bytes *b, const struct insn *i, const u8 *raw)
 {
     const u8 *p = raw;
 
-    while (is_legacy_prefix(*p))
-        p++;
-    if (i->mode == CODE64 && (*p & 0xf0) == REX)
+    while (is_legacy_prefix(*p) || (i->mode == CODE64 && (*p & 0xf0) == REX))
         p++;
     if (i->vex) {
         p += *p == 0xc5 ? 2 : 3;

@@ -33,12 +33,14 @@ struct engine_vcpu {
 
 /* ------------------------------------------------------------ running -- */
 
-static void set_gs(const struct soft *sc)
+void soft_bind(struct soft *sc)
 {
     if (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT)
         asm volatile("wrgsbase %0" : : "r"(sc));
     else
         syscall(SYS_arch_prctl, ARCH_SET_GS, sc);
+    sc->thread = pthread_self();
+    sc->running = true;
 }
 
 /* Drops translations of code that other threads wrote. */
@@ -119,6 +121,27 @@ static bool look_around(struct soft *sc, enum run_exit *why)
     return true;
 }
 
+void soft_turn(struct soft *sc)
+{
+    struct cpu *c = &sc->c;
+
+    soft_refresh(sc);
+    if (unlikely(sc->key & KEY_BAD || cpu_must_step(c))) {
+        sc->stats.interp_blocks++;
+        interp_block(c);
+        return;
+    }
+    const struct block *b = soft_block(sc, c->s.rip);
+    if (unlikely(!b)) {
+        sc->stats.interp_insns++;
+        interp_step(c);
+        return;
+    }
+    flags_in(sc);
+    sc->stats.enters++;
+    sc->enter(sc, sc->rx + b->entry);
+}
+
 static enum run_exit soft_loop(struct soft *sc)
 {
     struct cpu *c = &sc->c;
@@ -128,23 +151,8 @@ static enum run_exit soft_loop(struct soft *sc)
         if (!look_around(sc, &why))
             return why;
         take_writes(sc);
-        soft_refresh(sc);
-        if (c->s.halted || c->s.wait_sipi)
-            continue;
-        if (unlikely(sc->key & KEY_BAD || cpu_must_step(c))) {
-            sc->stats.interp_blocks++;
-            interp_block(c);
-            continue;
-        }
-        const struct block *b = soft_block(sc, c->s.rip);
-        if (unlikely(!b)) {
-            sc->stats.interp_insns++;
-            interp_step(c);
-            continue;
-        }
-        flags_in(sc);
-        sc->stats.enters++;
-        sc->enter(sc, sc->rx + b->entry);
+        if (!c->s.halted && !c->s.wait_sipi)
+            soft_turn(sc);
     }
 }
 
@@ -152,9 +160,7 @@ static enum run_exit engine_run(struct vcpu *v)
 {
     struct soft *sc = &v->e->soft;
 
-    set_gs(sc);
-    sc->thread = pthread_self();
-    sc->running = true;
+    soft_bind(sc);
     enum run_exit why = soft_loop(sc);
     sc->running = false;
     return why;

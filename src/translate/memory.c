@@ -60,6 +60,8 @@ bool mem_supported(const struct trans *t, const struct insn *i)
         return false;
     if (t->code64)
         return true;
+    if (i->seg == CS)
+        return false; /* never writable */
     if (i->seg == FS)
         return t->key & KEY_FS;
     if (i->seg == GS)

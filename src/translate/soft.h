@@ -176,6 +176,13 @@ void thunks_make(struct soft *sc);
  * instruction is not for the translator (page crossing, undefined). */
 struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *code);
 
+/* ---- engine_soft.c ---- */
+
+/* Makes this thread the one that runs sc. */
+void soft_bind(struct soft *sc);
+/* Runs from s.rip until something has to be looked at; events are the caller's. */
+void soft_turn(struct soft *sc);
+
 /* ---- helpers.c: built with general registers only ---- */
 
 /* Called by thunks; give where to go on, NULL = to the run loop. */
