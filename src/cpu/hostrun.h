@@ -20,6 +20,16 @@ void hostrun_check(struct cpu *c, const struct insn *i);
 /* A pending unmasked x87 exception: raises #MF. */
 void x87_check_pending(struct cpu *c);
 
+/* After FCW and FSW were loaded from memory: reserved bits of FCW are fixed, and ES and B say
+ * whether an exception is pending, whatever the image said. */
+static inline void x87_settle(struct xsave_area *x)
+{
+    x->fcw = (x->fcw & 0x1f7f) | 0x40;
+    x->fsw &= ~0x8080;
+    if (x->fsw & ~x->fcw & 0x3f)
+        x->fsw |= 0x8080;
+}
+
 /* Raises #NM for an x87 instruction when CR0 asks for it. */
 void x87_check_nm(struct cpu *c);
 

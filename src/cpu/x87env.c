@@ -79,8 +79,9 @@ static void take_env(struct cpu *c, const struct insn *i, const u8 *p)
     struct xsave_area *x = &c->s.x;
     bool linear = c->real || c->vm86, narrow = i->opsize == 2;
     unsigned step = narrow ? 2 : 4;
-    x->fcw = (u16)(le16_get(p) | 0x40);
+    x->fcw = le16_get(p);
     x->fsw = le16_get(p + step);
+    x87_settle(x);
     x->ftw = short_tag(le16_get(p + 2 * step));
     if (narrow) {
         u16 hi = le16_get(p + 8);

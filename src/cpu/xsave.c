@@ -52,6 +52,7 @@ static void take_control(struct cpu *c, const struct insn *i, const u8 *p)
     memcpy(x, p, 24);
     x->rsvd0 = 0;
     x->fop &= 0x7ff;
+    x87_settle(x);
     if (!(i->rex & REX_W)) {
         x->fip = (u32)x->fip;
         x->fdp = (u32)x->fdp;

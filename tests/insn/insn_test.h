@@ -28,6 +28,8 @@ struct insn_case {
     struct insn insn;
     u32 offset; /* where in the code page it stands */
     bool step;  /* ends by single step (branches), else by the INT3 after it */
+    u8 size;    /* of the memory operand */
+    u32 target; /* where in data a state image lies (size 255), 0 = nowhere */
     u64 gpr[16];
     u64 rflags;
     struct xsave_area x;

@@ -74,18 +74,8 @@ const char *row_skipped(const struct op_row *r)
     case OP_wrfsbase:
     case OP_wrgsbase:
         return "the host's descriptors";
-    case OP_xsave:
-    case OP_xsavec:
     case OP_xsaveopt:
-    case OP_xrstor:
-        return "the host has more state components";
-    case OP_fxsave:
-    case OP_fxrstor:
-    case OP_fnsave:
-    case OP_frstor:
-    case OP_fnstenv:
-    case OP_fldenv:
-        return "instruction and data pointers differ";
+        return "what it leaves out is the processor's choice";
     case OP_int1:
         return "hypervisors under us report it differently";
     case OP_sysexit:
@@ -154,7 +144,9 @@ static void put_prefixes(struct encoding *e, const struct op_row *r, enum code_m
     }
     if (r->attr & OPA_LOCK && one_in(s, 4))
         put(e, 0xf0);
-    if (r->prefix == OPP_66 || (r->prefix != OPP_NP && !(r->attr & OPA_F64) && one_in(s, 4)))
+    /* Branches: AMD cuts the target.  MOVSXD: AMD reads 32 bits. */
+    bool keeps_66 = !(r->attr & OPA_F64) && r->op != OP_movsxd;
+    if (r->prefix == OPP_66 || (r->prefix != OPP_NP && keeps_66 && one_in(s, 4)))
         put(e, 0x66);
     if (r->prefix == OPP_F3 || r->prefix == OPP_F2)
         put(e, r->prefix == OPP_F3 ? 0xf3 : 0xf2);
@@ -311,6 +303,9 @@ static void make_x87(struct insn_case *c, const struct op_row *r, u64 *s)
 
 static u64 make_target(unsigned size, bool plain, u64 *s)
 {
+    if (size == 255) /* a state image, at most 832 bytes */
+        return (DATA_BASE + 64 + below(s, DATA_RW - 1024)) & ~(one_in(s, 8) ? 15ull : 63ull);
+
     /* plain: aligned and inside. */
     unsigned align = size >= 32 ? 32 : size >= 16 ? 16 : size >= 8 ? 8 : size ? size : 1;
     if (align & (align - 1))
@@ -388,6 +383,28 @@ static void make_registers(struct insn_case *c, u64 *s)
     c->rflags = FLAG_1 | FLAG_IF | (rng(s) & FLAGS_ARITH);
 }
 
+/* State images that can be loaded, mostly. */
+static void make_image(struct insn_case *c, const struct op_row *r, u8 *image, u64 *s)
+{
+    for (unsigned n = 0; n < 8; n++)
+        x87_bits(image + 32 + 16 * n, s);
+    for (unsigned n = 160; n < 416; n += 16)
+        fill(image + n, 16, s);
+    le16_put(image, one_in(s, 8) ? rng(s) : 0x37f ^ (rng(s) & rng(s) & 0xf3f));
+    if (r->op == OP_fxrstor || r->op == OP_xrstor)
+        le32_put(image + 24, one_in(s, 8) ? rng(s) : rng(s) & 0xffff);
+    if (r->op == OP_xrstor || r->op == OP_xsave) {
+        memset(image + 512, 0, 64);
+        le64_put(image + 512, below(s, 8) | (one_in(s, 16) ? 1ull << 63 : 0));
+        if (one_in(s, 16))
+            image[512 + 8 + below(s, 56)] = 1;
+    }
+    if (r->op == OP_xsave || r->op == OP_xsavec || r->op == OP_xrstor) {
+        c->gpr[RAX] = below(s, 8);
+        c->gpr[RDX] = 0;
+    }
+}
+
 /* What some instructions need to get anywhere. */
 static void help(struct insn_case *c, const struct op_row *r, u8 *data, u64 *s)
 {
@@ -400,6 +417,11 @@ static void help(struct insn_case *c, const struct op_row *r, u8 *data, u64 *s)
         c->gpr[RDI] = make_target(8, false, s);
         c->gpr[RCX] = one_in(s, 16) ? 0 : below(s, one_in(s, 4) ? 600 : 20);
         c->rflags |= one_in(s, 3) ? FLAG_DF : 0;
+    }
+    c->target = 0;
+    if (data && c->size == 255) {
+        c->target = data - c->data;
+        make_image(c, r, data, s);
     }
     switch (r->op) {
     case OP_xlat:
@@ -494,7 +516,11 @@ bool case_make(struct insn_case *c, const struct op_row *r, enum code_mode mode,
         bool plain = r->feature == FEAT_sha || op_exec[r->op] == exec_maskmov;
         if (plain && (i->addrsize == 2 || (i->base == i->index && i->base != MEM_NONE)))
             return false;
+        bool takes_rax = r->op == OP_xsave || r->op == OP_xsavec || r->op == OP_xrstor;
+        if (takes_rax && (i->base == RAX || i->index == RAX || i->base == RDX || i->index == RDX))
+            return false;
         u64 target = make_target(size, plain, s);
+        c->size = size;
         data = data_at(c, target);
         if (data)
             fill(data, 64, s);
