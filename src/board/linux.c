@@ -17,6 +17,7 @@
 enum {
     HDR_START = 0x1f1,
     HDR_SETUP_SECTS = 0x1f1,
+    HDR_SYSSIZE = 0x1f4, /* of the protected-mode part, in 16 bytes */
     HDR_BOOT_FLAG = 0x1fe,
     HDR_JUMP_LEN = 0x201,
     HDR_MAGIC = 0x202,
@@ -96,7 +97,7 @@ static int place_kernel(const struct image *k, const u8 *h, const struct boot_me
             e, ENOMEM, "%s: needs %llu MiB of memory to start, the machine has %llu", k->path,
             *load > UINT64_MAX - *need ? UINT64_MAX >> 20
                                        : (unsigned long long)((*load + *need + MIB - 1) >> 20),
-            (unsigned long long)(m->top >> 20));
+            (unsigned long long)((m->top + MIB - 1) >> 20));
     return 0;
 }
 
@@ -130,7 +131,10 @@ int linux_load(const struct image *k, const struct boot_files *f, const struct b
     if (k->size <= setup)
         return err_set(e, EINVAL, "%s: truncated: nothing behind its %llu bytes of set-up code",
                        k->path, (unsigned long long)setup);
-    u64 len = k->size - setup;
+    u64 len = k->size - setup, said = (u64)le32_get(h + HDR_SYSSIZE) * 16;
+    if (len + 16 < said)
+        return err_set(e, EINVAL, "%s: truncated: the kernel has %llu bytes, the file %llu",
+                       k->path, (unsigned long long)(setup + said), (unsigned long long)k->size);
     r = place_kernel(k, h, m, len, &load, &need, e);
     if (!r)
         r = image_read(k, setup, m->hva + load, len, e);

@@ -140,7 +140,7 @@ void opts_bash(FILE *f)
             fputs("COMPREPLY=($(compgen -f -- \"$cur\"))", f);
         else if (*o->complete)
             fprintf(f, "COMPREPLY=($(compgen -W '%s' -- \"$cur\"))", o->complete);
-        fputs("; return ;;\n", f);
+        fputs(*o->complete ? "; return ;;\n" : "return ;;\n", f);
     }
     fputs("    esac\n    if [[ $cur == -* ]]; then\n        COMPREPLY=($(compgen -W '", f);
     for (unsigned i = 0; i < opt_table_size; i++)

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 struct run {
     struct run_config c;
@@ -80,12 +81,27 @@ static void close_chardevs(struct run *r)
         m->console->ops->close(m->console);
 }
 
+/* More than the host has in all would end in the kernel's killing somebody. */
+static int check_memory(u64 wanted, struct err *e)
+{
+    struct sysinfo si;
+    if (sysinfo(&si))
+        return 0;
+    u64 all = (u64)(si.totalram + si.totalswap) * si.mem_unit;
+    if (wanted > all)
+        return err_set(e, ENOMEM, "--memory: %llu MiB are wanted, the host has %llu",
+                       (unsigned long long)(wanted >> 20), (unsigned long long)(all >> 20));
+    return 0;
+}
+
 static int open_machine(struct run *r, struct err *e)
 {
     struct run_config *c = &r->c;
     struct cpu_config cpu = {c->m.cpus, c->cpu, c->check, c->perf_map};
     const struct stdio_keys keys = {quit, reset, power_button, r};
-    int ret = vm_init(&r->vm, c->m.name, c->m.memory, e);
+    int ret = check_memory(c->m.memory, e);
+    if (!ret)
+        ret = vm_init(&r->vm, c->m.name, c->m.memory, e);
     if (ret)
         return ret;
     r->vm_open = true;

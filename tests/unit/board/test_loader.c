@@ -137,6 +137,9 @@ static void test_linux_refused(void **state)
     struct fixture *x = *state;
     make_linux(x);
     refused(x, 5 * 512, "truncated");
+    le32_put(x->file + 0x1f4, 0x1000);
+    refused(x, 5 * 512 + 4096, "truncated");
+    make_linux(x);
     le16_put(x->file + 0x206, 0x205);
     refused(x, 5 * 512 + 4096, "protocol 2.05");
     make_linux(x);
