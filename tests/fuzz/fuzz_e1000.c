@@ -18,11 +18,12 @@ struct target {
 static void backend_send(struct nic_backend *b, const struct iovec *iov, int niov,
                          const struct nic_offload *o)
 {
-    volatile u8 sum = 0;
+    u8 sum = 0;
 
     for (int i = 0; i < niov; i++)
         for (size_t k = 0; k < iov[i].iov_len; k += 16)
             sum += ((const u8 *)iov[i].iov_base)[k];
+    __asm__ volatile("" : : "r"(sum));
 }
 
 static void backend_ready(struct nic_backend *b)
