@@ -280,63 +280,11 @@ static void read_mem32(struct insn *i, struct cursor *c, bool vsib)
         i->disp = sign_extend(fetch(c, disp), disp);
 }
 
-static unsigned operand_size(const struct insn *i, unsigned size, bool is_mem)
+/* The column of op_sizes[] for this instruction; has_mem is known. */
+static const u8 *operand_sizes(const struct insn *i)
 {
-    unsigned wide = i->mode == CODE64 && i->rex & REX_W ? 8 : 4;
-    switch (size) {
-    case SZ_b:
-        return 1;
-    case SZ_w:
-        return 2;
-    case SZ_d:
-    case SZ_ss:
-        return 4;
-    case SZ_q:
-    case SZ_sd:
-        return 8;
-    case SZ_v:
-        return i->opsize;
-    case SZ_z:
-        return i->opsize == 8 ? 4 : i->opsize;
-    case SZ_y:
-        return wide;
-    case SZ_n:
-        return i->mode == CODE64 ? 8 : 4;
-    case SZ_vw:
-        return is_mem ? 2 : i->opsize;
-    case SZ_dw:
-        return is_mem ? 2 : 4;
-    case SZ_db:
-        return is_mem ? 1 : 4;
-    case SZ_dq:
-        return 16;
-    case SZ_qq:
-        return 32;
-    case SZ_t:
-        return 10;
-    case SZ_x:
-        return 16 << i->vex_l;
-    case SZ_h:
-        return 8 << i->vex_l;
-    case SZ_f:
-        return 4 << i->vex_l;
-    case SZ_e:
-        return 2 << i->vex_l;
-    case SZ_dd:
-        return i->vex_l ? 32 : 8;
-    case SZ_p:
-        return i->opsize + 2;
-    case SZ_s:
-        return i->mode == CODE64 ? 10 : 6;
-    case SZ_a:
-        return 2 * i->opsize;
-    case SZ_c:
-        return 2 * wide;
-    case SZ_l:
-        return 255;
-    default:
-        return 0;
-    }
+    bool is64 = i->mode == CODE64;
+    return op_sizes[i->opsize >> 2][is64 && i->rex & REX_W][is64][i->vex_l][i->has_mem];
 }
 
 static void set_gpr(const struct insn *i, struct operand *o, unsigned reg)
@@ -378,14 +326,15 @@ static void read_imm(struct insn *i, struct cursor *c, unsigned n, unsigned size
 }
 
 /* Operand n of row r; false: there is no such register. */
-static bool read_operand(struct insn *i, struct cursor *c, const struct op_row *r, unsigned n)
+static bool read_operand(struct insn *i, struct cursor *c, const struct op_row *r, unsigned n,
+                         unsigned osize)
 {
     struct operand *o = &i->opnd[n];
     unsigned rm = (i->modrm & 7) | (i->rex & REX_B) << 3;
     unsigned reg = (i->modrm >> 3 & 7) | (i->rex & REX_R) << 1;
     unsigned vvvv_mask = i->mode == CODE64 ? 15 : 7;
     unsigned mode = r->mode[n], size = r->size[n];
-    o->size = operand_size(i, size, i->has_mem);
+    o->size = osize;
 
     switch (mode) {
     case AM_E:
@@ -536,8 +485,9 @@ static bool read_operands(struct insn *i, struct cursor *c, const struct op_row 
             return false;
     }
     i->nops = r->nops;
+    const u8 *sizes = operand_sizes(i);
     for (unsigned n = 0; n < r->nops; n++)
-        if (!read_operand(i, c, r, n))
+        if (!read_operand(i, c, r, n, sizes[r->size[n]]))
             return false;
     return !(r->attr & OPA_VSIB) || valid_gather(i);
 }

@@ -377,6 +377,36 @@ def write_exec(path, ops, handler_of):
         p('};')
 
 
+def operand_size(size, opsize, wide, is64, l, mem):
+    """Bytes of an operand of size letter `size`; wide: W counts."""
+    y = 8 if wide else 4
+    return {'none': 0, 'b': 1, 'w': 2, 'd': 4, 'q': 8, 'v': opsize, 'z': min(opsize, 4), 'y': y,
+            'n': 8 if is64 else 4, 'vw': 2 if mem else opsize, 'dw': 2 if mem else 4,
+            'db': 1 if mem else 4, 'dq': 16, 'qq': 32, 't': 10, 'x': 16 << l, 'h': 8 << l,
+            'f': 4 << l, 'e': 2 << l, 'dd': 32 if l else 8, 'p': opsize + 2,
+            's': 10 if is64 else 6, 'a': 2 * opsize, 'c': 2 * y, 'm': 0, 'l': 255, 'ss': 4,
+            'sd': 8}[size]
+
+
+def write_sizes(p):
+    p('\n/* Operand sizes: [operand size 2, 4, 8][W counts][64-bit mode][VEX.L][memory][SZ_*]. */')
+    p(f'static const u8 op_sizes[3][2][2][2][2][{len(SIZES)}] = {{')
+    for opsize in (2, 4, 8):
+        p('    {')
+        for wide in (0, 1):
+            p('        {')
+            for is64 in (0, 1):
+                p('            {')
+                for l in (0, 1):
+                    p('                {' + ', '.join('{' + ', '.join(
+                        str(operand_size(z, opsize, wide, is64, l, mem)) for z in SIZES) + '}'
+                        for mem in (0, 1)) + '},')
+                p('            },')
+            p('        },')
+        p('    },')
+    p('};')
+
+
 def write_trees(path, rows):
     t = Trees(rows)
     roots = [[t.root(v, m, o) for o in range(256)]
@@ -394,6 +424,7 @@ def write_trees(path, rows):
         for r in roots:
             p('    {' + ', '.join(f'{x:#x}' for x in r) + '},')
         p('};\n\nstatic const u16 op_tree[] = {\n    ' + ', '.join(map(str, t.words)) + '};')
+        write_sizes(p)
 
 
 def main():
