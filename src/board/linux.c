@@ -38,6 +38,11 @@ enum {
     HDR_MAX = 0x280, /* all that a header of any version has */
 
     BP_EXT_MEM_K = 0x002,
+    BP_VIDEO_MODE = 0x006,
+    BP_VIDEO_COLS = 0x007,
+    BP_VIDEO_LINES = 0x00e,
+    BP_VIDEO_IS_VGA = 0x00f,
+    BP_VIDEO_POINTS = 0x010,
     BP_ACPI_RSDP = 0x070,
     BP_ALT_MEM_K = 0x1e0,
     BP_E820_ENTRIES = 0x1e8,
@@ -111,6 +116,13 @@ static void boot_params(const u8 *h, const struct boot_mem *m, u64 load, u64 ini
     le32_put(bp + HDR_RAMDISK_IMAGE, (u32)initrd);
     le32_put(bp + HDR_RAMDISK_SIZE, (u32)initrd_len);
     le32_put(bp + HDR_CMD_LINE_PTR, BOOT_CMDLINE);
+    if (m->text) { /* screen_info: mode 3, 80 x 25, VGA, 16 lines a character */
+        bp[BP_VIDEO_MODE] = 3;
+        bp[BP_VIDEO_COLS] = 80;
+        bp[BP_VIDEO_LINES] = 25;
+        bp[BP_VIDEO_IS_VGA] = 1;
+        le16_put(bp + BP_VIDEO_POINTS, 16);
+    }
     le64_put(bp + BP_ACPI_RSDP, m->rsdp);
     u64 ext_k = (m->top - MIB) >> 10;
     le16_put(bp + BP_EXT_MEM_K, (u16)min(ext_k, (u64)0xfc00));

@@ -51,6 +51,7 @@ struct boot_mem {
     u64 top;                /* bytes of RAM that kernel and modules may fill */
     const struct e820 *map; /* what the kernel is told */
     u64 rsdp;               /* guest address of the ACPI RSDP, 0 = none */
+    bool text;              /* the screen is in text mode 3 */
 };
 
 struct boot_files {

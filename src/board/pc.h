@@ -141,6 +141,9 @@ void pc_fill_cmos(struct pc *pc);
 /* pc_direct.c: direct kernel boot; what firmware would have done. */
 int pc_direct_load(struct pc *pc, struct err *e);
 void pc_direct_reset(struct pc *pc);
+/* pc_text.c: the text screen for it; pc_has_text(): there will be one. */
+void pc_direct_text(struct pc *pc);
+bool pc_has_text(const struct pc *pc);
 void pc_direct_state(void *opaque, struct cpu_state *s);
 
 #endif

@@ -113,7 +113,7 @@ int pc_direct_load(struct pc *pc, struct err *e)
     e820_add(&map, MAP_HIGH, top - MAP_HIGH, E820_RAM);
     e820_add(&map, top, pc->ram_below - top, E820_ACPI);
     e820_add(&map, MAP_4G, pc->ram_above, E820_RAM);
-    struct boot_mem m = {pc->vm->mem.hva, top, &map, RSDP_AT};
+    struct boot_mem m = {pc->vm->mem.hva, top, &map, RSDP_AT, pc_has_text(pc)};
     return loader_load(&f, &m, &pc->entry, e);
 }
 
@@ -122,6 +122,7 @@ void pc_direct_reset(struct pc *pc)
     struct err e;
     i440fx_shadow_all(&pc->host);
     set_up_pci(pc);
+    pc_direct_text(pc);
     if (!pc->ran)
         return; /* pc_open() has just loaded it */
     if (pc_direct_load(pc, &e)) {
