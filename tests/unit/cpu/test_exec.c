@@ -11,6 +11,7 @@
 #include "fixture.h"
 
 #include <cmocka.h>
+#include <sys/mman.h>
 
 static struct fx fx;
 
@@ -179,6 +180,91 @@ static void test_decimal(void **state)
     assert_int_equal(GPR(RAX), 35);
 }
 
+/*
+ * The processor itself runs the instructions that 64-bit mode has not got, in a compatibility-mode
+ * code segment: Linux keeps one at selector 0x23.  All addresses are below 4 GiB.
+ */
+struct compat {
+    u32 eax, eflags;
+    u64 rsp;
+    u32 target;
+    u16 cs;
+};
+
+static u8 *put(u8 *p, const void *b, unsigned n)
+{
+    memcpy(p, b, n);
+    return p + n;
+}
+
+static u8 *put32(u8 *p, const void *at)
+{
+    u32 v = (u32)(uintptr_t)at;
+    return put(p, &v, 4);
+}
+
+#define PUT(p, ...) p = put(p, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
+
+static void compat_run(u8 *low, const u8 *insn, unsigned len)
+{
+    struct compat *d = (struct compat *)low;
+    u8 *p = low + 64;
+    PUT(p, 0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57); /* push rbx ... r15 */
+    PUT(p, 0x48, 0x89, 0x24, 0x25);                                     /* mov [rsp], rsp */
+    p = put32(p, &d->rsp);
+    PUT(p, 0xbc); /* mov esp, */
+    p = put32(p, low + 4096);
+    PUT(p, 0xb8, 0x2b, 0, 0, 0, 0x8e, 0xd8); /* ds = 0x2b */
+    PUT(p, 0xff, 0x2c, 0x25);                /* jmp far [target] */
+    p = put32(p, &d->target);
+    d->target = (u32)(uintptr_t)p;
+    d->cs = 0x23;
+    PUT(p, 0xff, 0x35); /* push dword [eflags] */
+    p = put32(p, &d->eflags);
+    PUT(p, 0x9d, 0xa1); /* popfd; mov eax, [eax] */
+    p = put32(p, &d->eax);
+    p = put(p, insn, len);
+    PUT(p, 0xa3); /* mov [eax], eax */
+    p = put32(p, &d->eax);
+    PUT(p, 0x9c, 0x8f, 0x05); /* pushfd; pop [eflags] */
+    p = put32(p, &d->eflags);
+    PUT(p, 0xea); /* jmp far 0x33: */
+    p = put32(p, p + 6);
+    PUT(p, 0x33, 0);
+    PUT(p, 0x48, 0x8b, 0x24, 0x25); /* mov rsp, [rsp] */
+    p = put32(p, &d->rsp);
+    PUT(p, 0x31, 0xc0, 0x8e, 0xd8); /* ds = 0 */
+    PUT(p, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3);
+    ((void (*)(void))(void *)(low + 64))();
+}
+
+static void test_decimal_native(void **state)
+{
+    static const u8 code[][2] = {{0x27},     {0x2f},    {0x37},     {0x3f},
+                                 {0xd4, 10}, {0xd4, 7}, {0xd5, 10}, {0xd5, 0x85}};
+    u8 *low = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+    struct compat *d = (struct compat *)low;
+    assert_ptr_not_equal(low, MAP_FAILED);
+    fx_mode(&fx, FX_PROT32);
+    for (unsigned ax = 0; ax < 0x10000; ax += 0x1d) {
+        for (unsigned k = 0; k < 8 * ARRAY_SIZE(code); k++) {
+            const u8 *insn = code[k / 8];
+            unsigned len = insn[0] >= 0xd4 ? 2 : 1;
+            u32 f = 0x202 | (k & 1 ? FLAG_CF : 0) | (k & 2 ? FLAG_AF : 0) | (k & 4 ? 0x8c4 : 0);
+            d->eax = ax;
+            d->eflags = f;
+            compat_run(low, insn, len);
+            GPR(RAX) = ax;
+            fx.cpu->s.rflags = f;
+            assert_int_equal(fx_bytes(&fx, insn, len), -1);
+            assert_int_equal(GPR(RAX), d->eax);
+            assert_int_equal(fx.cpu->s.rflags & FLAGS_ARITH, d->eflags & FLAGS_ARITH);
+        }
+    }
+    munmap(low, 4096);
+}
+
 /* What a byte-by-byte copy gives, for every small overlap and over a page's end. */
 static void test_movs(void **state)
 {
@@ -323,10 +409,10 @@ int main(void)
         cmocka_unit_test(test_alu),          cmocka_unit_test(test_split_lock),
         cmocka_unit_test(test_divide),       cmocka_unit_test(test_bit_string),
         cmocka_unit_test(test_stack32),      cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_decimal),      cmocka_unit_test(test_movs),
-        cmocka_unit_test(test_string_fault), cmocka_unit_test(test_string_event),
-        cmocka_unit_test(test_scan),         cmocka_unit_test(test_string_wrap),
-        cmocka_unit_test(test_ports),
+        cmocka_unit_test(test_decimal),      cmocka_unit_test(test_decimal_native),
+        cmocka_unit_test(test_movs),         cmocka_unit_test(test_string_fault),
+        cmocka_unit_test(test_string_event), cmocka_unit_test(test_scan),
+        cmocka_unit_test(test_string_wrap),  cmocka_unit_test(test_ports),
     };
     return cmocka_run_group_tests_name("exec", tests, setup, teardown);
 }
