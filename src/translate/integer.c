@@ -340,7 +340,7 @@ static bool vec_allowed(const struct trans *t, const struct tinsn *ti)
 {
     if (!(t->key & KEY_VEC) || (ti->i.vex && !(t->key & KEY_AVX)))
         return false;
-    if (ti->row->attr & (OPA_FAULT | OPA_VSIB))
+    if (!(ti->row->attr & OPA_HOST) || ti->row->attr & OPA_VSIB)
         return false;
     for (unsigned n = 0; n < ti->i.nops; n++)
         if (ti->row->mode[n] == AM_DI)
@@ -368,7 +368,9 @@ static bool special(const struct tinsn *ti)
 {
     const struct insn *i = &ti->i;
 
-    if (ti->row->attr & (OPA_CPL0 | OPA_IOPL | OPA_FAULT | OPA_I64 | OPA_END | OPA_REP | OPA_REPZ))
+    if (ti->row->attr & (OPA_CPL0 | OPA_IOPL | OPA_I64 | OPA_END | OPA_REP | OPA_REPZ))
+        return true;
+    if (ti->row->attr & OPA_FAULT && !(ti->row->attr & OPA_HOST))
         return true;
     switch (i->op) {
     case OP_push:
