@@ -208,6 +208,9 @@ static const struct block *block_find(struct cpu *c)
     if (likely(b->ram_off == off && b->mode == c->code)) {
         u32 gen = __atomic_load_n(&m->page_gen[off >> PAGE_SHIFT], __ATOMIC_ACQUIRE);
         if (unlikely(b->gen != gen)) {
+            /* whoever dropped the page's last other code may have made it plain */
+            mmu_protect_code(c, off);
+            gen = __atomic_load_n(&m->page_gen[off >> PAGE_SHIFT], __ATOMIC_ACQUIRE);
             if (memcmp(b->bytes, hva, b->len)) {
                 if (!block_build(c, b, off, hva))
                     return NULL;

@@ -702,15 +702,26 @@ void mmu_protect_code(struct cpu *c, u64 ram_off)
     if (__atomic_fetch_or(flags, PAGE_CODE, __ATOMIC_SEQ_CST) & PAGE_CODE)
         return;
     for (unsigned i = 0; i < MMU_SLOW; i++) {
-        for (unsigned n = 0; c->tlbs[i].used && n < TLB_SIZE; n++) {
-            if (c->tlbs[i].e[n].host == hva)
-                c->tlbs[i].e[n].tag[TLB_WRITE] = tlb_none(n);
+        struct tlb *t = &c->tlbs[i];
+        unsigned count = t->used > TLB_LIST ? TLB_SIZE : t->used;
+        for (unsigned k = 0; k < count; k++) {
+            unsigned n = t->used > TLB_LIST ? k : t->list[k] & (TLB_SIZE - 1);
+            if (t->e[n].host == hva)
+                t->e[n].tag[TLB_WRITE] = tlb_none(n);
         }
     }
     for (unsigned i = 0; i < vm->ncpus; i++) {
         if (&vm->vcpu[i] != c->vcpu)
             vcpu_raise(&vm->vcpu[i], VCPU_FLUSH);
     }
+}
+
+void mmu_unprotect_code(struct cpu *c, u64 ram_off)
+{
+    struct mem *m = &c->vm->mem;
+
+    __atomic_fetch_and(&m->page_flags[ram_off >> PAGE_SHIFT], (u8)~PAGE_CODE, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&m->page_gen[ram_off >> PAGE_SHIFT], 1, __ATOMIC_SEQ_CST);
 }
 
 bool mmu_debug_translate(struct cpu *c, u64 lin, u64 *gpa)

@@ -105,6 +105,9 @@ void mmu_flush_page(struct cpu *c, u64 lin); /* INVLPG */
 /* Page ram_off now holds cached code: sets PAGE_CODE and sees that no CPU keeps a writable TLB
  * entry for it before it returns control to that CPU's next block. */
 void mmu_protect_code(struct cpu *c, u64 ram_off);
+/* The translators have no code of this page any more: writes need not be told.  Raises page_gen, so
+ * that decoded code is looked at again (and protected again). */
+void mmu_unprotect_code(struct cpu *c, u64 ram_off);
 
 /* Linear to physical without side effects, for debuggers and traces; false = not mapped. */
 bool mmu_debug_translate(struct cpu *c, u64 lin, u64 *gpa);

@@ -299,6 +299,7 @@ static void site_emit(struct trans *t, const struct stub *s, u8 *lea)
         bool ends = s->thunk == t->sc->thunk_insn && s->rip;
         st.rip = ti->rip;
         st.len = ti->i.len;
+        st.op = ti->i.op;
         st.size = s->size;
         st.align = s->align;
         st.write = s->write;

@@ -59,9 +59,10 @@ int cache_open(struct soft *sc, struct err *e)
     sc->cpages = calloc(CPAGES_MAX, sizeof(*sc->cpages));
     sc->cpage_hash = calloc(CPAGE_HASH, sizeof(*sc->cpage_hash));
     sc->ram_pages = calloc(pages, sizeof(*sc->ram_pages));
+    sc->ram_held = calloc(pages, sizeof(*sc->ram_held));
     sc->ram_misses = calloc(pages, sizeof(*sc->ram_misses));
     if (!sc->blocks || !sc->block_hash || !sc->cpages || !sc->cpage_hash || !sc->ram_pages ||
-        !sc->ram_misses)
+        !sc->ram_held || !sc->ram_misses)
         return err_set(e, ENOMEM, "translator: no memory for tables");
     sc->e = (struct emit){sc->rw, sc->rw + CACHE_BYTES, sc->rx - sc->rw, false};
     thunks_make(sc);
@@ -81,6 +82,7 @@ void cache_close(struct soft *sc)
     free(sc->cpages);
     free(sc->cpage_hash);
     free(sc->ram_pages);
+    free(sc->ram_held);
     free(sc->ram_misses);
 }
 
@@ -188,9 +190,31 @@ void block_commit(struct soft *sc, struct block *b, u8 *body)
     emit_patch(p + 1, body);
 }
 
-/* Writes "lea S1, [block's site]; jmp stale" over the entry; the site stands before it. */
-static void make_stale(struct soft *sc, struct block *b)
+bool block_spans(struct soft *sc, struct block *b, u32 second, unsigned len)
 {
+    if (sc->nblocks == BLOCKS_MAX)
+        return false;
+    u32 i = sc->nblocks++;
+    sc->blocks[i] = (struct block){
+        .cpage = second,
+        .len = (u16)len,
+        .body = 1,
+        .primary = (u32)(b - sc->blocks),
+        .next_in_page = sc->cpages[second].blocks,
+    };
+    sc->cpages[second].blocks = i;
+    return true;
+}
+
+/* Writes "lea S1, [block's site]; jmp stale" over the entry; the site stands before it. */
+void block_drop(struct soft *sc, struct block *b)
+{
+    if (b->primary) {
+        b->body = 0;
+        b = &sc->blocks[b->primary];
+        if (!b->body)
+            return;
+    }
     struct emit e = {sc->rw + b->entry, sc->rw + b->entry + 16, sc->e.rx, false};
     u8 *lea = emit_lea_rip(&e, S1);
 
@@ -201,13 +225,48 @@ static void make_stale(struct soft *sc, struct block *b)
     sc->stats.stale++;
 }
 
+void cache_hold(struct soft *sc, u64 ram_page)
+{
+    if (sc->ram_held[ram_page])
+        return;
+    sc->ram_held[ram_page] = 1;
+    pthread_mutex_lock(&sc->shared->lock);
+    sc->shared->holders[ram_page]++;
+    mmu_protect_code(&sc->c, ram_page << PAGE_SHIFT);
+    pthread_mutex_unlock(&sc->shared->lock);
+}
+
+static void cpage_forget(struct soft *sc, u32 i)
+{
+    const struct cpage *p = &sc->cpages[i];
+    u32 *link = &sc->cpage_hash[cpage_hash(p->vpage, p->ram_page, p->key)];
+    u32 *x = &sc->xtlb[p->vpage & (XTLB_SIZE - 1)];
+
+    while (*link != i)
+        link = &sc->cpages[*link].next_hash;
+    *link = p->next_hash;
+    if (*x == i)
+        *x = 0;
+}
+
+/* Drops all blocks of a page; writes to it need not be told any more. */
 static void drop_page(struct soft *sc, u64 ram_page)
 {
-    for (u32 i = sc->ram_pages[ram_page]; i; i = sc->cpages[i].next_ram)
+    for (u32 i = sc->ram_pages[ram_page]; i; i = sc->cpages[i].next_ram) {
         for (u32 n = sc->cpages[i].blocks; n; n = sc->blocks[n].next_in_page)
             if (sc->blocks[n].body)
-                make_stale(sc, &sc->blocks[n]);
+                block_drop(sc, &sc->blocks[n]);
+        cpage_forget(sc, i);
+    }
+    sc->ram_pages[ram_page] = 0;
     sc->ram_misses[ram_page] = 0;
+    if (!sc->ram_held[ram_page])
+        return;
+    sc->ram_held[ram_page] = 0;
+    pthread_mutex_lock(&sc->shared->lock);
+    if (!--sc->shared->holders[ram_page])
+        mmu_unprotect_code(&sc->c, ram_page << PAGE_SHIFT);
+    pthread_mutex_unlock(&sc->shared->lock);
 }
 
 /* Bytes [lo, hi) of one page. */
@@ -218,28 +277,19 @@ static void page_wrote(struct soft *sc, u64 ram_page, unsigned lo, unsigned hi)
     for (u32 i = sc->ram_pages[ram_page]; i; i = sc->cpages[i].next_ram) {
         for (u32 n = sc->cpages[i].blocks; n; n = sc->blocks[n].next_in_page) {
             struct block *b = &sc->blocks[n];
+            if (b->primary && !sc->blocks[b->primary].body)
+                b->body = 0;
             if (!b->body)
                 continue;
             any = true;
             if ((lo < b->off + b->len && hi > b->off) || (lo < b->dep_hi && hi > b->dep_lo)) {
-                make_stale(sc, b);
+                block_drop(sc, b);
                 hit = true;
             }
         }
     }
-    if (hit || !any)
-        return;
-    if (++sc->ram_misses[ram_page] >= MISSES_MAX)
+    if (!any || (!hit && ++sc->ram_misses[ram_page] >= MISSES_MAX))
         drop_page(sc, ram_page);
-}
-
-static bool page_has_blocks(struct soft *sc, u64 ram_page)
-{
-    for (u32 i = sc->ram_pages[ram_page]; i; i = sc->cpages[i].next_ram)
-        for (u32 n = sc->cpages[i].blocks; n; n = sc->blocks[n].next_in_page)
-            if (sc->blocks[n].body)
-                return true;
-    return false;
 }
 
 void cache_wrote(struct soft *sc, u64 ram_off, u64 len)
@@ -249,9 +299,8 @@ void cache_wrote(struct soft *sc, u64 ram_off, u64 len)
     for (; page <= last; page++) {
         u64 lo = max(ram_off, page << PAGE_SHIFT),
             hi = min(ram_off + len, (page + 1) << PAGE_SHIFT);
-        if (!sc->ram_pages[page])
+        if (!sc->ram_held[page])
             continue;
         page_wrote(sc, page, lo & PAGE_MASK, (unsigned)(hi - (page << PAGE_SHIFT)));
     }
-    (void)page_has_blocks;
 }

@@ -23,8 +23,9 @@ enum { HWCAP2_FSGSBASE_BIT = 1 << 1 };
 
 struct engine {
     struct vm *vm;
+    struct shared_code shared;
     struct soft_stats stats;
-    u64 insns;
+    u64 ops[OP_COUNT];
 };
 
 struct engine_vcpu {
@@ -178,10 +179,14 @@ static struct engine *engine_open(struct vm *vm, struct err *e)
 {
     struct engine *en = calloc(1, sizeof(*en));
 
-    if (!en) {
+    if (en)
+        en->shared.holders = calloc(vm->mem.size >> PAGE_SHIFT, sizeof(u16));
+    if (!en || !en->shared.holders) {
+        free(en);
         err_set(e, ENOMEM, "engine soft: no memory");
         return NULL;
     }
+    pthread_mutex_init(&en->shared.lock, NULL);
     en->vm = vm;
     vm->mem.code_written = code_written;
     vm->mem.code_opaque = en;
@@ -191,6 +196,8 @@ static struct engine *engine_open(struct vm *vm, struct err *e)
 static void engine_close(struct engine *en)
 {
     en->vm->mem.code_written = NULL;
+    pthread_mutex_destroy(&en->shared.lock);
+    free(en->shared.holders);
     free(en);
 }
 
@@ -218,9 +225,12 @@ static int engine_vcpu_open(struct engine *en, struct vcpu *v, struct err *e)
         return rc;
     }
     pthread_mutex_init(&sc->lock, NULL);
+    sc->shared = &en->shared;
     sc->vec_avx = host_has_avx();
     sc->trans = calloc(1, sizeof(*sc->trans));
-    rc = sc->trans ? cache_open(sc, e) : err_set(e, ENOMEM, "vCPU %u: no memory", v->index);
+    sc->interp_ops = calloc(OP_COUNT, sizeof(u64));
+    rc = sc->trans && sc->interp_ops ? cache_open(sc, e)
+                                     : err_set(e, ENOMEM, "vCPU %u: no memory", v->index);
     sc->c.translator = sc;
     v->e = ev;
     return rc;
@@ -238,7 +248,9 @@ static void engine_vcpu_close(struct vcpu *v)
     one = (u64 *)&sc->stats;
     for (size_t i = 0; i < sizeof(sc->stats) / sizeof(u64); i++)
         sum[i] += one[i];
-    v->vm->e->insns += sc->c.insn_count;
+    for (unsigned i = 0; i < OP_COUNT && sc->interp_ops; i++)
+        v->vm->e->ops[i] += sc->interp_ops[i];
+    free(sc->interp_ops);
     cache_close(sc);
     cpu_close(&sc->c);
     pthread_mutex_destroy(&sc->lock);
@@ -262,6 +274,27 @@ static void engine_set_state(struct vcpu *v, const struct cpu_state *s)
     v->e->soft.vec_live = false;
     mmu_flush_all(c);
     cpu_derive(c);
+}
+
+/* What the interpreter did most. */
+static void print_ops(struct engine *en, FILE *f)
+{
+    u64 ops[OP_COUNT];
+
+    memcpy(ops, en->ops, sizeof(ops));
+    for (unsigned i = 0; i < en->vm->ncpus; i++)
+        for (unsigned k = 0; k < OP_COUNT && en->vm->vcpu[i].e; k++)
+            ops[k] += en->vm->vcpu[i].e->soft.interp_ops[k];
+    for (unsigned n = 0; n < 16; n++) {
+        unsigned best = 0;
+        for (unsigned k = 1; k < OP_COUNT; k++)
+            if (ops[k] > ops[best])
+                best = k;
+        if (!ops[best])
+            break;
+        fprintf(f, "%14llu    %s\n", (unsigned long long)ops[best], op_names[best]);
+        ops[best] = 0;
+    }
 }
 
 static void engine_print_stats(struct engine *en, FILE *f)
@@ -293,6 +326,7 @@ static void engine_print_stats(struct engine *en, FILE *f)
     LINE(vec_saves, "times vector state was saved");
     LINE(xtlb_clears, "times code mappings were looked up anew");
 #undef LINE
+    print_ops(en, f);
 }
 
 const struct engine_ops engine_soft = {

@@ -127,8 +127,7 @@ static bool canonical(u64 lin)
     return (u64)(((s64)lin >> 47) + 1) <= 1;
 }
 
-/* The cpage of a virtual page as it is mapped now; 0 = not plain memory, or a fault. */
-static u32 find_cpage(struct soft *sc, u64 rip)
+u32 soft_cpage(struct soft *sc, u64 rip)
 {
     struct cpu *c = &sc->c;
     u32 *x = &sc->xtlb[rip >> PAGE_SHIFT & (XTLB_SIZE - 1)];
@@ -155,7 +154,7 @@ static u32 find_cpage(struct soft *sc, u64 rip)
 
 struct block *soft_block(struct soft *sc, u64 rip)
 {
-    u32 id = find_cpage(sc, rip);
+    u32 id = soft_cpage(sc, rip);
 
     if (unlikely(!id))
         return NULL;
@@ -165,10 +164,10 @@ struct block *soft_block(struct soft *sc, u64 rip)
     vec_save(sc);
     if (sc->e.end - sc->e.p < CACHE_SLACK || sc->nblocks == BLOCKS_MAX) {
         cache_flush(sc);
-        id = find_cpage(sc, rip);
+        id = soft_cpage(sc, rip);
     }
     const struct cpage *p = &sc->cpages[id];
-    mmu_protect_code(&sc->c, p->ram_page << PAGE_SHIFT);
+    cache_hold(sc, p->ram_page);
     return translate_block(sc, id, rip,
                            sc->c.vm->mem.hva + (p->ram_page << PAGE_SHIFT) + (rip & PAGE_MASK));
 }
@@ -223,6 +222,24 @@ const void *help_stale(struct soft *sc, struct site *st, u64 unused)
     return b ? sc->rx + b->entry : leave(sc, rip);
 }
 
+/* A block whose instruction goes on in another page than the one it was made for, perhaps. */
+const void *help_cross(struct soft *sc, struct site *st, u64 unused)
+{
+    u64 rip = st->rip;
+    struct block *b = &sc->blocks[st->block];
+    u32 want = le32_get(sc->rw + st->check);
+    u32 id = soft_cpage(sc, (rip & ~(u64)PAGE_MASK) + PAGE_SIZE);
+
+    if (id == want)
+        return sc->rx + st->patch;
+    leave(sc, rip);
+    if (id)
+        block_drop(sc, b);
+    else
+        interp_step(&sc->c);
+    return NULL;
+}
+
 const void *help_jump(struct soft *sc, struct site *st, u64 target)
 {
     sc->stats.jump_misses++;
@@ -254,6 +271,7 @@ const void *help_insn(struct soft *sc, struct site *st, u64 unused)
     c->s.rip = rip;
     c->leave = false;
     sc->stats.interp_insns++;
+    sc->interp_ops[st->op]++;
     interp_step(c);
     flags_in(sc);
     if (!(key & KEY_64))

@@ -61,6 +61,7 @@ struct block {
     u16 dep_lo, dep_hi; /* bytes of the page that flag analysis looked at */
     u32 entry;          /* code cache offset that jumps go to */
     u32 body;           /* of the current translation; 0 = stale */
+    u32 primary;        /* not 0: stands for that block's bytes in its second page */
     u32 next_hash, next_in_page;
 };
 
@@ -83,6 +84,13 @@ struct site {
     u8 align;  /* mask that the address must not meet */
     u8 write;
     u32 block; /* index of the block that it is in */
+    u16 op;
+};
+
+/* One an engine: how many vCPUs have code of a page. */
+struct shared_code {
+    pthread_mutex_t lock; /* guards holders[] against PAGE_CODE; order: before the MMU's */
+    u16 *holders;         /* by page of the memfd */
 };
 
 struct soft_stats {
@@ -115,7 +123,7 @@ struct soft {
     struct emit e;
     u8 *code_start; /* after the thunks */
     u8 *thunk_link, *thunk_jump, *thunk_read, *thunk_write, *thunk_insn, *thunk_leave, *thunk_vec,
-        *thunk_stale;
+        *thunk_cross, *thunk_stale;
     void (*enter)(struct soft *sc, const void *host);
 
     struct block *blocks;
@@ -124,7 +132,9 @@ struct soft {
     struct cpage *cpages;
     u32 ncpages;
     u32 *cpage_hash;
-    u32 *ram_pages;  /* by page of the memfd: first cpage */
+    u32 *ram_pages; /* by page of the memfd: first cpage */
+    u8 *ram_held;   /* by page: this vCPU counts in shared->holders */
+    struct shared_code *shared;
     u16 *ram_misses; /* by page: writes beside code since a block was made there */
 
     /* Code that others wrote, for this vCPU to drop. */
@@ -138,6 +148,7 @@ struct soft {
     pthread_t thread;    /* valid while running */
     bool running;
     struct soft_stats stats;
+    u64 *interp_ops; /* by enum op_id: instructions left to the interpreter */
     void *perf_map;
 };
 
@@ -161,10 +172,17 @@ u32 cpage_get(struct soft *sc, u64 vpage, u64 ram_page, u16 key);
 struct block *block_find(struct soft *sc, u32 cpage, u16 off);
 /* A new or stale block to be filled in; NULL: tables are full. */
 struct block *block_make(struct soft *sc, u32 cpage, u16 off);
+/* Block b also depends on the first len bytes of cpage second. */
+bool block_spans(struct soft *sc, struct block *b, u32 second, unsigned len);
+/* Makes a block stale. */
+void block_drop(struct soft *sc, struct block *b);
 /* The block's code is complete from `body`; links a stale entry to it. */
 void block_commit(struct soft *sc, struct block *b, u8 *body);
 /* Bytes of a page were written: makes overlapping blocks stale. */
 void cache_wrote(struct soft *sc, u64 ram_off, u64 len);
+
+/* Code of this page is about to be translated: writes to it will be told. */
+void cache_hold(struct soft *sc, u64 ram_page);
 
 /* ---- thunks.c ---- */
 
@@ -194,6 +212,7 @@ const void *help_insn(struct soft *sc, struct site *st, u64 unused);
 const void *help_leave(struct soft *sc, struct site *st, u64 unused);
 const void *help_vec(struct soft *sc, struct site *st, u64 unused);
 const void *help_stale(struct soft *sc, struct site *st, u64 unused);
+const void *help_cross(struct soft *sc, struct site *st, u64 unused);
 
 /* Puts guest vector state into s.x and the host's units in order, if it is not so already. */
 void vec_save(struct soft *sc);
@@ -202,6 +221,8 @@ void flags_out(struct soft *sc);
 void flags_in(struct soft *sc);
 /* Looks for a block at s.rip, translates when there is none; NULL: interpret one instruction. */
 struct block *soft_block(struct soft *sc, u64 rip);
+/* The cpage of the page at rip as it is mapped now; 0 = not plain memory, or a fault. */
+u32 soft_cpage(struct soft *sc, u64 rip);
 /* Brings key and xtlb up to date after anything but translated code ran. */
 void soft_refresh(struct soft *sc);
 

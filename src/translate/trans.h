@@ -56,6 +56,8 @@ struct trans {
     enum form form;
     bool vec_ready; /* the block has made sure that vector state is in the host */
     unsigned dep_lo, dep_hi;
+    u8 cross[16]; /* the bytes of an instruction that crosses into the next page */
+    u32 second;   /* cpage of that page; 0 = the block is in one page */
     u8 *entry;
     u32 block;
     unsigned nstubs;

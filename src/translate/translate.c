@@ -22,12 +22,60 @@ static bool offered(const struct soft *sc, const struct op_row *r)
     return r->feature == OP_ANY_CPU || cpuid_has(sc->c.model, r->feature);
 }
 
+/* The only instruction of a block, when it goes on in the next page. */
+static bool read_crossing(struct trans *t, u64 rip)
+{
+    struct soft *sc = t->sc;
+    struct tinsn *ti = &t->insns[0];
+    unsigned off = (unsigned)(rip & PAGE_MASK), have = PAGE_SIZE - off;
+
+    if (have >= INSN_MAX)
+        return false;
+    u32 flushes = (u32)sc->stats.flushes;
+    t->second = soft_cpage(sc, t->page_rip + PAGE_SIZE);
+    if (!t->second || flushes != (u32)sc->stats.flushes)
+        return false;
+    u64 page = sc->cpages[t->second].ram_page;
+    cache_hold(sc, page);
+    memcpy(t->cross, t->page + off, have);
+    memcpy(t->cross + have, sc->c.vm->mem.hva + (page << PAGE_SHIFT), INSN_MAX - have);
+    if (decode(&ti->i, t->cross, INSN_MAX, t->code64 ? CODE64 : CODE32) != DECODE_OK ||
+        ti->i.len <= have)
+        return false;
+    ti->row = &op_rows[ti->i.row];
+    if (!offered(sc, ti->row))
+        return false;
+    ti->raw = t->cross;
+    ti->rip = rip;
+    insn_flags(ti);
+    t->n = 1;
+    t->insns[1].rip = rip + ti->i.len;
+    return true;
+}
+
+/* Is the second page still mapped as it was? */
+static void check_second_page(struct trans *t, u64 rip)
+{
+    struct emit *e = t->e;
+    u64 next = t->page_rip + PAGE_SIZE;
+    u8 *retry = e->p;
+
+    emit_rm(e, 0x81, 7, mem_gs(SOFT_OFF(xtlb) + 4 * (u32)(next >> PAGE_SHIFT & (XTLB_SIZE - 1))));
+    u8 *check = e->p;
+    emit32(e, t->second);
+    struct stub *s = stub_add(t, emit_jcc(e, CC_NE), t->sc->thunk_cross);
+    s->rip = rip;
+    s->patch = retry;
+    s->check = check;
+}
+
 /* Decodes into t->insns; t->n = 0: the first one is not for us. */
 static void read_block(struct trans *t, u64 rip)
 {
     unsigned off = (unsigned)(rip & PAGE_MASK), jccs = 0;
 
     t->n = 0;
+    t->second = 0;
     while (t->n < BLOCK_INSNS) {
         struct tinsn *ti = &t->insns[t->n];
         if (off >= PAGE_SIZE || decode(&ti->i, t->page + off, PAGE_SIZE - off,
@@ -48,6 +96,8 @@ static void read_block(struct trans *t, u64 rip)
             break;
     }
     t->insns[t->n].rip = t->page_rip + off;
+    if (!t->n)
+        read_crossing(t, rip);
 }
 
 static bool is_branch(const struct tinsn *ti)
@@ -134,6 +184,8 @@ struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *cod
     emit_header(t, rip);
     u8 *start = t->entry = e->p;
     bool on = true;
+    if (t->second)
+        check_second_page(t, rip);
     for (t->cur = 0; t->cur < t->n; t->cur++)
         on = generate(t, &t->insns[t->cur]);
     t->insns[t->n].host = e->p;
@@ -145,6 +197,8 @@ struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *cod
     stubs_emit(t);
     BUG_ON(e->full);
     b->len = (u16)(t->insns[t->n].rip - rip);
+    if (t->second && !block_spans(sc, b, t->second, b->len))
+        return NULL;
     b->dep_lo = (u16)t->dep_lo;
     b->dep_hi = (u16)t->dep_hi;
     block_commit(sc, b, start);
