@@ -306,7 +306,7 @@ static void reset_locked(struct i8042 *k)
     ps2_kbd_reset(&k->kbd);
     ps2_mouse_reset(&k->mouse);
     memset(k->ram, 0, sizeof(k->ram));
-    k->ram[0] = MODE_IRQ1 | MODE_IRQ12;
+    k->ram[0] = MODE_IRQ1 | MODE_IRQ12 | MODE_TRANSLATE; /* as firmware leaves it */
     k->status = STATUS_CMD | STATUS_UNLOCK;
     k->outport = OUT_RESET | OUT_A20 | OUT_ONES;
     k->obuf = 0;
