@@ -76,6 +76,7 @@ enum {
     EFER_LMA = 1 << 10,
     EFER_NXE = 1 << 11,
     EFER_FFXSR = 1 << 14,
+    EFER_AUTOIBRS = 1 << 21,
 };
 
 /* Segment attributes: the descriptor's bits 40-47 and 52-55, as VMX and SVM keep them. */

@@ -4,9 +4,10 @@
  * appendix E.
  *
  * The processor shows itself as a plain AMD one without the hazards of speculation that make a
- * kernel unmap itself from user space: that costs a translated guest dearly and guards nothing
- * here.  The host's vendor, brand, family and hypervisor never show.  Leaf 4 and 0xB (Intel's
- * topology) are answered as well; guests that look there find the same cores.
+ * kernel unmap itself from user space or make its indirect branches detours (autoibrs says that
+ * they are safe): that costs a translated guest dearly and guards nothing here.  The host's vendor,
+ * brand, family and hypervisor never show.  Leaf 4 and 0xB (Intel's topology) are answered as well;
+ * guests that look there find the same cores.
  */
 #include "cpu/cpuid.h"
 
@@ -202,7 +203,7 @@ static struct cpuid_regs leaf_extended(const struct cpu *c, u32 leaf)
 
     switch (leaf) {
     case 0x80000000:
-        r.eax = 0x80000008;
+        r.eax = cpuid_has(m, FEAT_autoibrs) ? 0x80000021 : 0x80000008;
         memcpy(&r.ebx, m->vendor, 4);
         memcpy(&r.edx, m->vendor + 4, 4);
         memcpy(&r.ecx, m->vendor + 8, 4);
@@ -235,6 +236,9 @@ static struct cpuid_regs leaf_extended(const struct cpu *c, u32 leaf)
         r.eax = m->virt_bits << 8 | m->phys_bits;
         r.ecx = core_bits(n) << 12 | (n - 1);
         break;
+    case 0x80000021:
+        r.eax = feature_bits(m, leaf, 0, eax);
+        break;
     default:
         break;
     }
@@ -246,7 +250,7 @@ struct cpuid_regs cpuid_query(const struct cpu *c, u32 leaf, u32 sub)
     const struct cpuid_model *m = c->model;
     struct cpuid_regs r = {0};
 
-    if (leaf >= 0x80000000u && leaf <= 0x80000008u)
+    if (leaf >= 0x80000000u && leaf <= 0x80000021u)
         return leaf_extended(c, leaf);
     switch (leaf) {
     case 0:

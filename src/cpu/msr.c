@@ -253,6 +253,8 @@ static bool write_efer(struct cpu *c, u64 v)
         may |= EFER_NXE;
     if (cpuid_has(c->model, FEAT_fxsr_opt))
         may |= EFER_FFXSR;
+    if (cpuid_has(c->model, FEAT_autoibrs))
+        may |= EFER_AUTOIBRS;
     if (v & ~may)
         return false;
     if ((c->s.cr0 & CR0_PG) && ((v ^ c->s.efer) & EFER_LME))
