@@ -12,7 +12,7 @@
 #include "cpu/mmu.h"
 #include "cpu/segment.h"
 
-#define op_inline static inline __attribute__((always_inline))
+#define op_inline static inline __attribute__((always_inline, unused))
 
 /* ------------------------------------------------------ registers -- */
 
