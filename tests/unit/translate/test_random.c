@@ -348,8 +348,10 @@ static bool compare(struct machine *soft, struct machine *interp, bool flags)
     }
     if (flags)
         ok &= same("rflags", a->rflags, b->rflags);
-    ok &= same("fcw", a->x.fcw, b->x.fcw) & same("fsw", a->x.fsw, b->x.fsw) &
-          same("ftw", a->x.ftw, b->x.ftw) & same("mxcsr", a->x.mxcsr, b->x.mxcsr);
+    ok &= same("fcw", a->x.fcw, b->x.fcw);
+    ok &= same("fsw", a->x.fsw, b->x.fsw);
+    ok &= same("ftw", a->x.ftw, b->x.ftw);
+    ok &= same("mxcsr", a->x.mxcsr, b->x.mxcsr);
     for (unsigned r = 0; r < 16; r++) {
         snprintf(name, sizeof(name), "xmm%u", r);
         ok &= same(name, !!memcmp(a->x.xmm[r], b->x.xmm[r], 16), 0);
