@@ -311,6 +311,7 @@ void pci_msix_init(struct pci_dev *d, unsigned vectors, unsigned bar)
 
 void pci_dev_reset(struct pci_dev *d)
 {
+    pthread_mutex_lock(&d->lock);
     pthread_mutex_lock(&d->bus->lock);
     le16_put(d->config + CFG_COMMAND, 0);
     d->config[CFG_STATUS] &= ~STATUS_INTX;
@@ -331,6 +332,7 @@ void pci_dev_reset(struct pci_dev *d)
     update_windows(d->bus);
     pthread_mutex_unlock(&d->bus->lock);
     update_intx(d);
+    pthread_mutex_unlock(&d->lock);
 }
 
 void pci_bus_reset(struct pci_bus *b)

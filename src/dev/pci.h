@@ -83,7 +83,8 @@ u8 pci_add_cap(struct pci_dev *d, u8 id, unsigned len);
 /* MSI-X with `vectors` entries; table at offset 0 of BAR n, pending bits at 0x800. */
 void pci_msix_init(struct pci_dev *d, unsigned vectors, unsigned bar);
 
-/* Reset of the configuration space: command, BARs, MSI-X; the device resets the rest. */
+/* Reset of the configuration space: command, BARs, MSI-X; the device resets the rest.  Takes the
+ * device's lock: a request may come to its end meanwhile on another thread. */
 void pci_dev_reset(struct pci_dev *d);
 void pci_bus_reset(struct pci_bus *b); /* every function: pci_dev_reset() and d->reset() */
 
