@@ -9,8 +9,8 @@
 #include "cpu/hostalu.h"
 #include "cpu/ops.h"
 
-HOST2(add, "add", "")
-HOST2(sub, "sub", "")
+HOST2_REG(add, "add", "")
+HOST2_REG(sub, "sub", "")
 
 /* v plus or minus by, with the flags of that; then CF and AF as given. */
 static u64 adjust(struct cpu *c, u64 v, u64 by, unsigned size, bool add, u64 cf_af)

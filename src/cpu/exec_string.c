@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-HOST2(sub, "sub", "")
+HOST2_REG(sub, "sub", "")
 
 enum { ELEMENTS_AT_ONCE = 1024 }; /* between two looks at events */
 

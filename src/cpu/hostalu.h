@@ -16,8 +16,8 @@
 #define FLAGS_OUT "\n\tlahf\n\tseto %%al"
 #define FLAGS_IN  "addb $0x7f, %%al\n\tsahf\n\t"
 
-/* Two operands: host_NAME (register), host_NAME_mem, host_NAME_lock. */
-#define HOST2(name, ins, in)                                                                       \
+/* Two operands in registers: host_NAME. */
+#define HOST2_REG(name, ins, in)                                                                   \
     op_inline u64 host_##name(u64 a, u64 b, unsigned size, u32 *ax)                                \
     {                                                                                              \
         u32 f = *ax;                                                                               \
@@ -46,9 +46,7 @@
         }                                                                                          \
         *ax = f;                                                                                   \
         return a;                                                                                  \
-    }                                                                                              \
-    HOST2_MEM(name##_mem, in, ins)                                                                 \
-    HOST2_MEM(name##_lock, in "lock; ", ins)
+    }
 
 #define HOST2_MEM(name, in, ins)                                                                   \
     op_inline void host_##name(void *p, u64 b, unsigned size, u32 *ax)                             \
@@ -82,6 +80,12 @@
         }                                                                                          \
         *ax = f;                                                                                   \
     }
+
+/* All three shapes: host_NAME, host_NAME_mem, host_NAME_lock. */
+#define HOST2(name, ins, in)                                                                       \
+    HOST2_REG(name, ins, in)                                                                       \
+    HOST2_MEM(name##_mem, in, ins)                                                                 \
+    HOST2_MEM(name##_lock, in "lock; ", ins)
 
 /* One operand. */
 #define HOST1_MEM(name, in, ins)                                                                   \
