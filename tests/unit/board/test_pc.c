@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Whole machines, built and taken apart: the memory map, two machines in one process, firmware
+ * that runs until it says its name, and machines that cannot be built.
+ */
+#include "base/endian.h"
+#include "board/pc.h"
+#include "board/pc_map.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct machine {
+    struct vm vm;
+    struct pc *pc;
+};
+
+static int open_machine(struct machine *m, struct machine_config *c, struct err *e)
+{
+    struct cpu_config cpu = {.count = c->cpus, .model = "max"};
+    assert_int_equal(vm_init(&m->vm, c->name, c->memory, e), 0);
+    assert_int_equal(vm_open_cpus(&m->vm, &engine_interp, &cpu, e), 0);
+    m->pc = calloc(1, sizeof(*m->pc));
+    return pc_open(m->pc, &m->vm, c, e);
+}
+
+static void close_machine(struct machine *m)
+{
+    pc_close(m->pc);
+    vm_destroy(&m->vm);
+    free(m->pc);
+}
+
+static struct machine_config small(void)
+{
+    struct machine_config c;
+    machine_config_init(&c);
+    c.memory = 16 * MIB;
+    return c;
+}
+
+static void test_memory_map(void **state)
+{
+    struct machine m;
+    struct machine_config c = small();
+    c.memory = 5 * GIB;
+    c.cpus = 2;
+    assert_int_equal(open_machine(&m, &c, NULL), 0);
+    struct bus *b = &m.vm.mmio;
+    bus_write(b, 0x1000, 4, 0x12345678);
+    assert_int_equal(le32_get(m.vm.mem.hva + 0x1000), 0x12345678);
+    bus_write(b, MAP_4G, 4, 0x9abcdef0);
+    assert_int_equal(le32_get(m.vm.mem.hva + MAP_RAM_BELOW), 0x9abcdef0);
+    bus_write(b, MAP_4G + 2 * GIB - 8, 8, 1);
+    assert_int_equal(bus_read(b, MAP_4G + 2 * GIB - 8, 8), 1);
+    assert_int_equal(bus_read(b, MAP_4G + 2 * GIB, 4), UINT32_MAX);
+    assert_int_equal(bus_read(b, MAP_RAM_BELOW, 4), UINT32_MAX);
+    assert_int_equal(bus_read(b, 0xfffffff0, 1), 0xea); /* a far jump at the reset vector */
+    assert_int_equal(bus_read(b, 0xffff0, 1), 0xea);    /* and its shadow */
+    bus_write(b, 0xfffffff0, 1, 0);
+    assert_int_equal(bus_read(b, 0xfffffff0, 1), 0xea);
+    assert_int_equal(bus_read(b, MAP_HPET, 4) & 0xffff, 0xa201);
+    assert_int_equal(bus_read(&m.vm.pio, 0x511, 1), 'Q'); /* fw_cfg's signature */
+    bus_write(&m.vm.pio, 0xcf8, 4, 0x80000000);
+    assert_int_equal(bus_read(&m.vm.pio, 0xcfc, 4), 0x12378086);
+    close_machine(&m);
+}
+
+static void test_many_devices(void **state)
+{
+    struct machine m;
+    struct machine_config c = small();
+    struct err e;
+    char disk[40];
+    snprintf(disk, sizeof(disk), "/tmp/wirt-pc-%d", (int)getpid());
+    FILE *f = fopen(disk, "w");
+    assert_int_equal(ftruncate(fileno(f), 1 << 20), 0);
+    fclose(f);
+    for (unsigned i = 0; i < 10; i++) /* readonly: they may share the file */
+        c.disk[c.ndisks++] = (struct disk_config){
+            .path = disk, .bus = i < 3 ? DISK_BUS_IDE : DISK_BUS_VIRTIO, .readonly = true};
+    c.cdrom[c.ncdroms++] = NULL;
+    c.nserials = 4;
+    c.nfloppies = 2;
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(net_parse(&c.nic[c.nnics++], i ? "user" : "user,model=e1000", NULL), 0);
+    assert_int_equal(open_machine(&m, &c, &e), 0);
+    assert_int_equal(m.pc->ide.ch[1].drive[0].kind, ATA_DISK);
+    assert_int_equal(m.pc->ide.ch[1].drive[1].kind, ATA_CDROM);
+    close_machine(&m);
+    c.cdrom[c.ncdroms++] = NULL; /* a fifth drive on IDE */
+    assert_int_equal(open_machine(&m, &c, &e), -E2BIG);
+    close_machine(&m);
+    c.ncdroms--;
+    while (c.ndisks < MACHINE_DISKS_MAX)
+        c.disk[c.ndisks++] =
+            (struct disk_config){.path = disk, .bus = DISK_BUS_VIRTIO, .readonly = true};
+    while (c.nnics < MACHINE_NICS_MAX)
+        c.nic[c.nnics++] = c.nic[1];
+    assert_int_equal(open_machine(&m, &c, &e), 0);
+    close_machine(&m);
+    c.disk[0].path = "/tmp/wirt-there-is-no-such-file";
+    assert_int_equal(open_machine(&m, &c, &e), -ENOENT);
+    assert_non_null(strstr(e.msg, "wirt-there-is-no-such-file"));
+    close_machine(&m);
+    unlink(disk);
+}
+
+static void test_wrong_firmware(void **state)
+{
+    struct machine m;
+    struct machine_config c = small();
+    struct err e;
+    c.firmware = "/tmp/wirt-no-firmware";
+    assert_int_equal(open_machine(&m, &c, &e), -ENOENT);
+    close_machine(&m);
+    c.firmware = "/proc/self/exe";
+    assert_true(open_machine(&m, &c, &e) < 0);
+    close_machine(&m);
+    c.firmware = NULL;
+    c.kernel = "/dev/null";
+    assert_true(open_machine(&m, &c, &e) < 0);
+    close_machine(&m);
+}
+
+/* ---- two machines at once run SeaBIOS until its name is on the serial console's stand-in ---- */
+
+static struct machine pair[2];
+
+static void *run_one(void *opaque)
+{
+    struct machine *m = opaque;
+    return (void *)(intptr_t)vm_run(&m->vm);
+}
+
+static void stop(void *opaque)
+{
+    struct machine *m = opaque;
+    vm_request_end(&m->vm, VM_QUIT, 0);
+}
+
+static void test_two_machines(void **state)
+{
+    char path[2][64], buf[200];
+    struct timer stop_at[2];
+    pthread_t thread[2];
+    for (unsigned i = 0; i < 2; i++) {
+        struct machine_config c = small();
+        snprintf(path[i], sizeof(path[i]), "/tmp/wirt-debugcon-%d-%u", (int)getpid(), i);
+        c.debugcon = path[i];
+        assert_int_equal(open_machine(&pair[i], &c, NULL), 0);
+        stop_at[i] = (struct timer){.fn = stop, .opaque = &pair[i]};
+        timer_set(pair[i].vm.clock, &stop_at[i], clock_now(pair[i].vm.clock) + 4 * NS_PER_SEC);
+        assert_int_equal(pthread_create(&thread[i], NULL, run_one, &pair[i]), 0);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        void *end;
+        pthread_join(thread[i], &end);
+        assert_int_equal((intptr_t)end, VM_QUIT);
+        close_machine(&pair[i]);
+        FILE *f = fopen(path[i], "r");
+        assert_non_null(f);
+        buf[fread(buf, 1, sizeof(buf) - 1, f)] = 0;
+        fclose(f);
+        unlink(path[i]);
+        assert_non_null(strstr(buf, "SeaBIOS"));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_memory_map),
+        cmocka_unit_test(test_many_devices),
+        cmocka_unit_test(test_wrong_firmware),
+        cmocka_unit_test(test_two_machines),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
