@@ -2,13 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Makes C of the op table.
 
-    gen_ops.py CPUID.TAB OPS.H OPS.C OPS_EXEC.C OPS_DECODE.H OPS_STUBS.C TABLE...
+    gen_ops.py CPUID.TAB OPS.H OPS.C OPS_EXEC.C OPS_DECODE.H TABLE...
 
 OPS.H         enum op_id, struct op_row, prototypes of the handlers
 OPS.C         op_rows[], op_names[]
 OPS_EXEC.C    op_exec[]: on its own, so that who decodes need not link every handler
 OPS_DECODE.H  the decoder's trees, for decode.c alone
-OPS_STUBS.C   weak handlers that raise #UD: linked last, while there are handlers not yet written
 
 ops.tab explains the table's columns.  A row becomes one struct op_row, or several where it stands
 for its VEX forms as well.  The decoder finds a row by walking a tree: from (map, opcode) through
@@ -345,14 +344,6 @@ def c_row(r, handlers):
             + f'     0x{fl["R"]:x}, 0x{written:x}, 0x{fl["U"]:x}, 0x{fl["0"]:x}, 0x{fl["1"]:x}}},')
 
 
-def write_stubs(path, handlers):
-    with open(path, 'w', encoding='ascii') as f:
-        print(HEAD + '#include "cpu/ops.h"', file=f)
-        for h in handlers:
-            print(f'\n__attribute__((weak)) void exec_{h}(struct cpu *c, const struct insn *i)\n'
-                  '{\n    cpu_ud(c);\n}', file=f)
-
-
 def write_source(path, rows, ops, handlers):
     with open(path, 'w', encoding='ascii') as f:
         p = lambda *a: print(*a, file=f)
@@ -428,7 +419,7 @@ def write_trees(path, rows):
 
 
 def main():
-    cpuid, header, source, table, trees, stubs, *tables = sys.argv[1:]
+    cpuid, header, source, table, trees, *tables = sys.argv[1:]
     with open(cpuid, encoding='ascii') as f:
         features = set(re.findall(r'^FEATURE\((\w+),', f.read(), re.M))
     rows = parse(tables, features)
@@ -442,7 +433,6 @@ def main():
     write_header(header, rows, ops, handlers)
     write_source(source, rows, ops, handlers)
     write_exec(table, ops, handler_of)
-    write_stubs(stubs, handlers)
 
 
 main()

@@ -334,7 +334,11 @@ bool emit_insn(struct emit *e, const struct insn *i, const u8 *raw, const struct
         else
             emit8(e, (u8)((i->modrm & 0xc7) | (r & 7) << 3));
     }
-    for (unsigned n = 0; n < b.imm_len; n++)
-        emit8(e, b.imm[n]);
+    if (i->vex && b.imm_len == 1)
+        emit8(e,
+              (u8)i->imm); /* where it names a register, without the bit that 32-bit code ignores */
+    else
+        for (unsigned n = 0; n < b.imm_len; n++)
+            emit8(e, b.imm[n]);
     return true;
 }
