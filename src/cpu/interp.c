@@ -303,6 +303,29 @@ void interp_step(struct cpu *c)
     guarded(c, step);
 }
 
+__attribute__((noinline)) void interp_exec(struct cpu *c, const struct insn *i)
+{
+    void *outer[5];
+
+    memcpy(outer, c->unwind, sizeof(outer));
+    if (!__builtin_setjmp(c->unwind)) {
+        c->next_rip = c->s.rip + i->len;
+        if (c->code != CODE64)
+            c->next_rip = (u32)c->next_rip;
+        c->insn_count++;
+        op_exec[i->op](c, i);
+        c->s.rip = c->next_rip;
+        if (unlikely(c->dr6_pending)) {
+            u64 dr6 = c->dr6_pending;
+            c->dr6_pending = 0;
+            debug_trap(c, dr6);
+        }
+    } else {
+        exception_deliver(c);
+    }
+    memcpy(c->unwind, outer, sizeof(outer));
+}
+
 void interp_block(struct cpu *c)
 {
     c->leave = false;

@@ -17,6 +17,10 @@ enum run_exit interp_run(struct cpu *c);
  * rip still on it.  Returns normally whatever happens; c->unwind is kept. */
 void interp_step(struct cpu *c);
 
+/* Runs instruction i, which was decoded at s.rip, its exceptions delivered.  Only where neither TF,
+ * RF, code breakpoints nor an interrupt shadow ask for more (cpu_must_step()). */
+void interp_exec(struct cpu *c, const struct insn *i);
+
 /* As interp_step(), but as many instructions as one cached block holds.  Looks at no events.
  * Single step, RF and the interrupt shadow make it one instruction. */
 void interp_block(struct cpu *c);

@@ -64,11 +64,25 @@ void insn_flags(struct tinsn *ti)
         ti->kills = 0;
 }
 
+static void looked_at(struct trans *t, unsigned lo, unsigned hi)
+{
+    t->dep_lo = min(t->dep_lo, lo);
+    t->dep_hi = max(t->dep_hi, hi);
+}
+
 u32 flags_wanted_at(struct trans *t, u64 target)
 {
     u32 dead = 0, live = 0;
     u64 off = target - t->page_rip;
 
+    if (off < PAGE_SIZE) {
+        const struct block *b = block_find(t->sc, t->cpage, (u16)off);
+        if (b) {
+            looked_at(t, b->off, b->off + b->len);
+            looked_at(t, b->dep_lo, b->dep_hi);
+            return b->live;
+        }
+    }
     for (unsigned n = 0; n < SCAN_MAX; n++) {
         struct tinsn ti;
         if (off >= PAGE_SIZE)
@@ -77,8 +91,7 @@ u32 flags_wanted_at(struct trans *t, u64 target)
             decode(&ti.i, t->page + off, PAGE_SIZE - off, t->code64 ? CODE64 : CODE32);
         if (rc != DECODE_OK)
             break;
-        t->dep_lo = min(t->dep_lo, (unsigned)off);
-        t->dep_hi = max(t->dep_hi, (unsigned)off + ti.i.len);
+        looked_at(t, (unsigned)off, (unsigned)off + ti.i.len);
         ti.row = &op_rows[ti.i.row];
         insn_flags(&ti);
         live |= ti.reads & ~dead;
@@ -92,6 +105,26 @@ u32 flags_wanted_at(struct trans *t, u64 target)
             break;
     }
     return live | (FLAGS_ARITH & ~dead);
+}
+
+struct tinsn *insn_at(struct trans *t, u64 rip)
+{
+    for (unsigned k = 0; k < t->n && t->insns[k].rip <= rip; k++)
+        if (t->insns[k].rip == rip)
+            return &t->insns[k];
+    return NULL;
+}
+
+void labels_find(struct trans *t)
+{
+    for (unsigned k = 0; k < t->n; k++) {
+        const struct insn *i = &t->insns[k].i;
+        if (!i->nops || i->opnd[0].kind != OPND_REL || i->op == OP_call)
+            continue;
+        struct tinsn *to = insn_at(t, t->insns[k].rip + i->len + i->imm);
+        if (to)
+            to->label = true;
+    }
 }
 
 void flags_analyse(struct trans *t)
@@ -108,8 +141,11 @@ void flags_analyse(struct trans *t)
         live = flags_wanted_at(t, last->rip + last->i.len);
     for (unsigned k = t->n; k-- > 0;) {
         struct tinsn *ti = &t->insns[k];
-        if (ti->i.op == OP_jcc)
-            live |= flags_wanted_at(t, ti->rip + ti->i.len + ti->i.imm);
+        if (ti->i.op == OP_jcc) {
+            u64 target = ti->rip + ti->i.len + ti->i.imm;
+            const struct tinsn *to = insn_at(t, target);
+            live |= to && to > ti ? live_in(to) : flags_wanted_at(t, target);
+        }
         ti->live_out = live;
         live = live_in(ti);
     }

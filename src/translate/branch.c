@@ -14,6 +14,8 @@
  */
 #include "translate/trans.h"
 
+#include <string.h>
+
 struct stub *stub_add(struct trans *t, u8 *from, const u8 *thunk)
 {
     BUG_ON(t->nstubs == STUBS_MAX);
@@ -66,7 +68,11 @@ void exit_direct(struct trans *t, u64 target)
     if (target <= t->insns[t->cur].rip)
         check_kick(t, target);
     if (same_page(t, target)) {
-        link_same_page(t, emit_jmp(e), target);
+        const struct tinsn *to = insn_at(t, target);
+        if (to && to <= &t->insns[t->cur])
+            emit_jmp_to(e, to->host);
+        else
+            link_same_page(t, emit_jmp(e), target);
         return;
     }
     /* cmp dword gs:[xtlb], cpage; the number is not known yet */
@@ -74,8 +80,7 @@ void exit_direct(struct trans *t, u64 target)
     u8 *check = e->p;
     emit32(e, UINT32_MAX);
     u8 *miss = emit_jcc(e, CC_NE), *jmp = emit_jmp(e);
-    if (!e->full)
-        emit_patch(jmp, e->p);
+    emit_patch(jmp, e->p);
     struct stub *s = stub_add(t, miss, t->sc->thunk_link);
     s->rip = target;
     s->patch = jmp;
@@ -136,13 +141,15 @@ static void gen_jcc(struct trans *t, struct tinsn *ti)
     flags_keep(t, ti->live_out);
     flags_load(t, S0);
     enum form form = t->form;
-    if (same_page(t, target) && target > ti->rip) {
+    const struct tinsn *to = insn_at(t, target);
+    if (to && to > ti) {
+        t->fixes[t->nfixes++] = (struct fix){emit_jcc(e, cc), to};
+    } else if (same_page(t, target) && target > ti->rip) {
         link_same_page(t, emit_jcc(e, cc), target);
     } else {
         u8 *skip = emit_jcc8(e, cc ^ 1);
         exit_direct(t, target);
-        if (!e->full)
-            emit_here8(e, skip);
+        emit_here8(e, skip);
     }
     t->form = form;
 }
@@ -165,17 +172,14 @@ static void gen_loop(struct trans *t, struct tinsn *ti)
     taken = e->p - 1;
     if (ti->i.op == OP_loop) {
         exit_direct(t, target_of(t, ti));
-        if (!e->full)
-            emit_here8(e, taken);
+        emit_here8(e, taken);
     } else {
         emit8(e, 0xeb);
         emit8(e, 0);
         over = e->p - 1;
-        if (!e->full)
-            emit_here8(e, taken);
+        emit_here8(e, taken);
         exit_direct(t, target_of(t, ti));
-        if (!e->full)
-            emit_here8(e, over);
+        emit_here8(e, over);
     }
 }
 
@@ -287,38 +291,38 @@ static void site_emit(struct trans *t, const struct stub *s, u8 *lea)
 {
     struct emit *e = t->e;
     struct site st = {.rip = s->rip, .block = t->block};
+    unsigned size = SITE_BYTES;
 
-    while ((uintptr_t)e->p & 7)
+    while ((uintptr_t)e->p & 3)
         emit8(e, 0xcc);
-    if (e->end - e->p < (s64)sizeof(st)) {
-        e->full = true;
-        return;
-    }
     if (s->insn != TRANS_EXIT) {
         const struct tinsn *ti = &t->insns[s->insn];
-        bool ends = s->thunk == t->sc->thunk_insn && s->rip;
+        bool insn = s->thunk == t->sc->thunk_insn, ends = insn && s->rip;
         st.rip = ti->rip;
         st.len = ti->i.len;
-        st.op = ti->i.op;
         st.size = s->size;
         st.align = s->align;
-        st.write = s->write;
         st.retry = s->retry ? cache_off(t->sc, s->retry) : 0;
         st.next = ends ? 0 : cache_off(t->sc, t->insns[s->insn + 1].host);
+        if (insn) {
+            st.decoded = true;
+            st.i = ti->i;
+            size = sizeof(st);
+        }
     } else {
         st.patch = s->patch ? cache_off(t->sc, s->patch) : 0;
         st.check = s->check ? cache_off(t->sc, s->check) : 0;
     }
     emit_patch(lea, e->p);
-    __builtin_memcpy(e->p, &st, sizeof(st));
-    e->p += sizeof(st);
+    memcpy(e->p, &st, size);
+    e->p += size;
 }
 
 void stubs_emit(struct trans *t)
 {
     struct emit *e = t->e;
 
-    for (unsigned n = 0; n < t->nstubs && !e->full; n++) {
+    for (unsigned n = 0; n < t->nstubs; n++) {
         const struct stub *s = &t->stubs[n];
         emit_patch(s->from, e->p);
         if (s->insn != TRANS_EXIT && s->const_lin)

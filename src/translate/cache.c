@@ -14,8 +14,9 @@
  * written becomes stale: a call to a thunk is written over its entry.  When it is translated again
  * the entry becomes a jump to the new body.
  *
- * Writes beside code: pages that hold code and data cost the slow path for each write.  When a page
- * has seen many writes that hit no block, its blocks are dropped and it becomes plain again.
+ * Each write to a page with code takes the slow path.  So when more writes come after one that hit
+ * a block, with nothing translated in between, new code is being made: all blocks of the page are
+ * dropped and it is plain memory again.  The same after many writes that hit no block.
  */
 #include "base/endian.h"
 #include "translate/soft.h"
@@ -26,7 +27,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { MISSES_MAX = 512 };
+enum { MISSES_MAX = 512, WRITES_NEW_CODE = 4 };
 
 static int map_code(struct soft *sc, struct err *e)
 {
@@ -60,11 +61,11 @@ int cache_open(struct soft *sc, struct err *e)
     sc->cpage_hash = calloc(CPAGE_HASH, sizeof(*sc->cpage_hash));
     sc->ram_pages = calloc(pages, sizeof(*sc->ram_pages));
     sc->ram_held = calloc(pages, sizeof(*sc->ram_held));
-    sc->ram_misses = calloc(pages, sizeof(*sc->ram_misses));
+    sc->page_writes = calloc(pages, sizeof(*sc->page_writes));
     if (!sc->blocks || !sc->block_hash || !sc->cpages || !sc->cpage_hash || !sc->ram_pages ||
-        !sc->ram_held || !sc->ram_misses)
+        !sc->ram_held || !sc->page_writes)
         return err_set(e, ENOMEM, "translator: no memory for tables");
-    sc->e = (struct emit){sc->rw, sc->rw + CACHE_BYTES, sc->rx - sc->rw, false};
+    sc->e = (struct emit){sc->rw, sc->rw + CACHE_BYTES, sc->rx - sc->rw};
     thunks_make(sc);
     sc->code_start = sc->e.p;
     sc->nblocks = sc->ncpages = 1;
@@ -83,7 +84,7 @@ void cache_close(struct soft *sc)
     free(sc->cpage_hash);
     free(sc->ram_pages);
     free(sc->ram_held);
-    free(sc->ram_misses);
+    free(sc->page_writes);
 }
 
 void cache_flush(struct soft *sc)
@@ -96,7 +97,6 @@ void cache_flush(struct soft *sc)
     memset(sc->jumps, 0, sizeof(sc->jumps));
     sc->nblocks = sc->ncpages = 1;
     sc->e.p = sc->code_start;
-    sc->e.full = false;
     sc->changes++;
     sc->stats.flushes++;
 }
@@ -215,10 +215,10 @@ void block_drop(struct soft *sc, struct block *b)
         if (!b->body)
             return;
     }
-    struct emit e = {sc->rw + b->entry, sc->rw + b->entry + 16, sc->e.rx, false};
+    struct emit e = {sc->rw + b->entry, sc->rw + b->entry + 16, sc->e.rx};
     u8 *lea = emit_lea_rip(&e, S1);
 
-    emit_patch(lea, sc->rw + b->entry - sizeof(struct site));
+    emit_patch(lea, sc->rw + b->entry - SITE_BYTES);
     emit_jmp_to(&e, sc->thunk_stale);
     b->body = 0;
     sc->changes++;
@@ -249,17 +249,30 @@ static void cpage_forget(struct soft *sc, u32 i)
         *x = 0;
 }
 
+static void block_unhash(struct soft *sc, u32 n)
+{
+    const struct block *b = &sc->blocks[n];
+    u32 *link = &sc->block_hash[block_hash(b->cpage, b->off)];
+
+    while (*link && *link != n)
+        link = &sc->blocks[*link].next_hash;
+    if (*link)
+        *link = b->next_hash;
+}
+
 /* Drops all blocks of a page; writes to it need not be told any more. */
 static void drop_page(struct soft *sc, u64 ram_page)
 {
     for (u32 i = sc->ram_pages[ram_page]; i; i = sc->cpages[i].next_ram) {
-        for (u32 n = sc->cpages[i].blocks; n; n = sc->blocks[n].next_in_page)
+        for (u32 n = sc->cpages[i].blocks; n; n = sc->blocks[n].next_in_page) {
             if (sc->blocks[n].body)
                 block_drop(sc, &sc->blocks[n]);
+            block_unhash(sc, n);
+        }
         cpage_forget(sc, i);
     }
     sc->ram_pages[ram_page] = 0;
-    sc->ram_misses[ram_page] = 0;
+    sc->page_writes[ram_page] = (struct page_writes){0};
     if (!sc->ram_held[ram_page])
         return;
     sc->ram_held[ram_page] = 0;
@@ -288,7 +301,10 @@ static void page_wrote(struct soft *sc, u64 ram_page, unsigned lo, unsigned hi)
             }
         }
     }
-    if (!any || (!hit && ++sc->ram_misses[ram_page] >= MISSES_MAX))
+    struct page_writes *w = &sc->page_writes[ram_page];
+    w->hit |= hit;
+    w->count++;
+    if (!any || w->count >= (w->hit ? WRITES_NEW_CODE : MISSES_MAX))
         drop_page(sc, ram_page);
 }
 

@@ -7,32 +7,7 @@
  */
 #include "translate/emit.h"
 
-#include "base/endian.h"
 #include "base/err.h"
-
-void emit8(struct emit *e, u8 v)
-{
-    if (unlikely(e->p >= e->end))
-        e->full = true;
-    else
-        *e->p++ = v;
-}
-
-void emit32(struct emit *e, u32 v)
-{
-    if (unlikely(e->end - e->p < 4)) {
-        e->full = true;
-        return;
-    }
-    le32_put(e->p, v);
-    e->p += 4;
-}
-
-void emit64(struct emit *e, u64 v)
-{
-    emit32(e, (u32)v);
-    emit32(e, (u32)(v >> 32));
-}
 
 /* Prefixes and opcode; rxb: REX.R, X, B as in REX_*. */
 static void emit_opcode(struct emit *e, u32 op, u8 rxb, bool need_rex)
@@ -180,15 +155,13 @@ void emit_patch(u8 *rel32, const u8 *to)
 void emit_jmp_to(struct emit *e, const u8 *to)
 {
     u8 *at = emit_jmp(e);
-    if (!e->full)
-        emit_patch(at, to);
+    emit_patch(at, to);
 }
 
 void emit_jcc_to(struct emit *e, unsigned cc, const u8 *to)
 {
     u8 *at = emit_jcc(e, cc);
-    if (!e->full)
-        emit_patch(at, to);
+    emit_patch(at, to);
 }
 
 u8 *emit_jcc8(struct emit *e, unsigned cc)
@@ -201,7 +174,7 @@ u8 *emit_jcc8(struct emit *e, unsigned cc)
 void emit_here8(struct emit *e, u8 *rel8)
 {
     s64 d = e->p - (rel8 + 1);
-    BUG_ON(!e->full && d != (s8)d);
+    BUG_ON(d != (s8)d);
     *rel8 = (u8)d;
 }
 

@@ -9,14 +9,13 @@
 #ifndef WIRT_TRANSLATE_EMIT_H
 #define WIRT_TRANSLATE_EMIT_H
 
-#include "base/types.h"
+#include "base/endian.h"
 #include "cpu/insn.h"
 
 struct emit {
     u8 *p;   /* where the next byte goes (writable mapping) */
-    u8 *end; /* never written at or past; `full` is set instead */
+    u8 *end; /* of the room */
     s64 rx;  /* executable address - writable address */
-    bool full;
 };
 
 /* Opcodes for the functions below: opcode byte, map, mandatory prefix, operand size. */
@@ -61,9 +60,24 @@ static inline struct ememory mem_sum(u8 base, u8 index)
     return (struct ememory){base, index, 0, false, 0};
 }
 
-void emit8(struct emit *e, u8 v);
-void emit32(struct emit *e, u32 v);
-void emit64(struct emit *e, u64 v);
+/* Whoever emits has made sure that there is room for all of it; `end` is for checking afterwards.
+ */
+static inline void emit8(struct emit *e, u8 v)
+{
+    *e->p++ = v;
+}
+
+static inline void emit32(struct emit *e, u32 v)
+{
+    le32_put(e->p, v);
+    e->p += 4;
+}
+
+static inline void emit64(struct emit *e, u64 v)
+{
+    le64_put(e->p, v);
+    e->p += 8;
+}
 
 /* opcode reg, rm and opcode reg, mem; an immediate is emitted by the caller afterwards. */
 void emit_rr(struct emit *e, u32 op, u8 reg, u8 rm);

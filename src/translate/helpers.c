@@ -271,8 +271,13 @@ const void *help_insn(struct soft *sc, struct site *st, u64 unused)
     c->s.rip = rip;
     c->leave = false;
     sc->stats.interp_insns++;
-    sc->interp_ops[st->op]++;
-    interp_step(c);
+    if (st->decoded) {
+        sc->interp_ops[st->i.op]++;
+        struct insn i = st->i;
+        interp_exec(c, &i);
+    } else {
+        interp_step(c);
+    }
     flags_in(sc);
     if (!(key & KEY_64))
         next_rip = (u32)next_rip;

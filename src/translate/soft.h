@@ -59,6 +59,7 @@ struct block {
     u32 cpage;
     u16 off, len;       /* guest bytes inside the page */
     u16 dep_lo, dep_hi; /* bytes of the page that flag analysis looked at */
+    u16 live;           /* arithmetic flags wanted at its start */
     u32 entry;          /* code cache offset that jumps go to */
     u32 body;           /* of the current translation; 0 = stale */
     u32 primary;        /* not 0: stands for that block's bytes in its second page */
@@ -72,20 +73,31 @@ struct jump_entry {
 };
 _Static_assert(sizeof(struct jump_entry) == 16, "translated code shifts by 4");
 
-/* Stands in the code cache behind a jump to a thunk; S1 points at it. */
+/*
+ * Stands in the code cache behind a jump to a thunk; S1 points at it.  Positions in the cache are
+ * offsets from its start.
+ */
 struct site {
-    u64 rip;   /* the instruction, or the exit's target */
-    u32 retry; /* cache offset: the access again */
-    u32 next;  /* cache offset: the instruction after; 0 = the block ends */
-    u32 patch; /* cache offset of the rel32 of the exit's jump */
-    u32 check; /* cache offset of the imm32 that names the target's cpage; 0 = same page */
-    u8 len;    /* of the instruction */
-    u8 size;   /* of the access */
-    u8 align;  /* mask that the address must not meet */
-    u8 write;
-    u32 block; /* index of the block that it is in */
-    u16 op;
-};
+    u64 rip; /* the instruction, or the exit's target */
+    union {
+        struct {       /* an instruction */
+            u32 retry; /* the check again */
+            u32 next;  /* the instruction after; 0 = the block ends */
+        };
+        struct {       /* an exit */
+            u32 patch; /* rel32 of the jump */
+            u32 check; /* imm32 that names the target's cpage; 0 = same page */
+        };
+    };
+    u32 block;     /* index of the block that it is in */
+    u8 len;        /* of the instruction */
+    u8 size;       /* of the access */
+    u8 align;      /* mask that the address must not meet */
+    u8 decoded;    /* i is there */
+    struct insn i; /* of thunk_insn's sites only */
+} __attribute__((packed, aligned(4)));
+
+enum { SITE_BYTES = offsetof(struct site, i) };
 
 /* One an engine: how many vCPUs have code of a page. */
 struct shared_code {
@@ -135,7 +147,10 @@ struct soft {
     u32 *ram_pages; /* by page of the memfd: first cpage */
     u8 *ram_held;   /* by page: this vCPU counts in shared->holders */
     struct shared_code *shared;
-    u16 *ram_misses; /* by page: writes beside code since a block was made there */
+    struct page_writes {
+        u16 count;
+        bool hit;
+    } * page_writes; /* by page: writes beside code since a block was made there */
 
     /* Code that others wrote, for this vCPU to drop. */
     pthread_mutex_t lock; /* guards writes[]; a leaf lock */

@@ -86,5 +86,5 @@ void thunks_make(struct soft *sc)
     sc->thunk_stale = make_exit(sc, (const void *)help_stale, go, leave);
     sc->thunk_cross = make_exit(sc, (const void *)help_cross, go, leave);
     sc->enter = (void (*)(struct soft *, const void *))(enter + e->rx);
-    BUG_ON(e->full);
+    BUG_ON(e->p > e->end);
 }

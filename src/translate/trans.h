@@ -23,6 +23,7 @@ struct tinsn {
     u32 reads, kills; /* arithmetic flags */
     u32 live_out;     /* wanted after this instruction (jcc: on either way) */
     u8 *host;         /* where its code begins */
+    bool label;       /* jumped to inside the block: flags are in FORM_MEM there */
 };
 
 /* A way out of line, emitted behind the block. */
@@ -60,7 +61,11 @@ struct trans {
     u32 second;   /* cpage of that page; 0 = the block is in one page */
     u8 *entry;
     u32 block;
-    unsigned nstubs;
+    unsigned nstubs, nfixes;
+    struct fix {
+        u8 *rel32;
+        const struct tinsn *to;
+    } fixes[BLOCK_INSNS]; /* jumps forward inside the block */
     struct stub stubs[STUBS_MAX];
     struct tinsn insns[BLOCK_INSNS + 1]; /* one more: where the block goes on */
 };
@@ -71,6 +76,10 @@ struct trans {
 void insn_flags(struct tinsn *ti);
 /* Flags that may be wanted at target: looks at the code there when it is in this page. */
 u32 flags_wanted_at(struct trans *t, u64 target);
+/* The instruction of the block at rip, or NULL. */
+struct tinsn *insn_at(struct trans *t, u64 rip);
+/* Marks what jumps of the block go to inside the block. */
+void labels_find(struct trans *t);
 /* Fills live_out of all instructions, backwards. */
 void flags_analyse(struct trans *t);
 static inline u32 live_in(const struct tinsn *ti)

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { JCCS_MAX = 4 };
+enum { JCCS_MAX = 8 };
 
 static bool offered(const struct soft *sc, const struct op_row *r)
 {
@@ -45,6 +45,7 @@ static bool read_crossing(struct trans *t, u64 rip)
     ti->row = &op_rows[ti->i.row];
     if (!offered(sc, ti->row))
         return false;
+    ti->label = false;
     ti->raw = t->cross;
     ti->rip = rip;
     insn_flags(ti);
@@ -84,6 +85,7 @@ static void read_block(struct trans *t, u64 rip)
         ti->row = &op_rows[ti->i.row];
         if (!offered(t->sc, ti->row))
             break;
+        ti->label = false;
         ti->raw = t->page + off;
         ti->rip = t->page_rip + off;
         insn_flags(ti);
@@ -132,6 +134,14 @@ static bool generate(struct trans *t, struct tinsn *ti)
     enum form form = t->form;
     bool vec_ready = t->vec_ready, end = ti->row->attr & OPA_END;
 
+    if (ti->label) {
+        flags_keep(t, live_in(ti));
+        t->form = FORM_MEM;
+        t->vec_ready = false;
+        start = e->p;
+        form = t->form;
+        vec_ready = false;
+    }
     ti->host = e->p;
     if (end ? is_branch(ti) && gen_branch(t, ti) : gen_insn(t, ti))
         return falls_through(ti, false);
@@ -147,10 +157,10 @@ static void emit_header(struct trans *t, u64 rip)
 {
     struct site st = {.rip = rip, .block = t->block};
 
-    while ((uintptr_t)t->e->p & 15)
+    while (((uintptr_t)t->e->p + SITE_BYTES) & 15)
         emit8(t->e, 0xcc);
-    memcpy(t->e->p, &st, sizeof(st));
-    t->e->p += sizeof(st);
+    memcpy(t->e->p, &st, SITE_BYTES);
+    t->e->p += SITE_BYTES;
 }
 
 struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *code)
@@ -180,6 +190,8 @@ struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *cod
     if (!b)
         return NULL;
     t->block = (u32)(b - sc->blocks);
+    t->nfixes = 0;
+    labels_find(t);
     flags_analyse(t);
     emit_header(t, rip);
     u8 *start = t->entry = e->p;
@@ -194,15 +206,18 @@ struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *cod
         flags_keep(t, t->insns[t->cur].live_out);
         exit_direct(t, t->code64 ? t->insns[t->n].rip : (u32)t->insns[t->n].rip);
     }
+    for (unsigned k = 0; k < t->nfixes; k++)
+        emit_patch(t->fixes[k].rel32, t->fixes[k].to->host);
     stubs_emit(t);
-    BUG_ON(e->full);
+    BUG_ON(e->p > e->end);
     b->len = (u16)(t->insns[t->n].rip - rip);
     if (t->second && !block_spans(sc, b, t->second, b->len))
         return NULL;
+    b->live = (u16)live_in(&t->insns[0]);
     b->dep_lo = (u16)t->dep_lo;
     b->dep_hi = (u16)t->dep_hi;
     block_commit(sc, b, start);
-    sc->ram_misses[sc->cpages[cpage].ram_page] = 0;
+    sc->page_writes[sc->cpages[cpage].ram_page] = (struct page_writes){0};
     sc->stats.blocks++;
     sc->stats.guest_bytes += b->len;
     sc->stats.host_bytes += (u64)(e->p - start);
