@@ -10,6 +10,8 @@
 
 #include "../unit/dev/vguest.h"
 
+#include <time.h>
+
 enum { FUZZ_STEP = 8, FUZZ_STEPS_MAX = 400, FUZZ_DEVFN = 3 << 3 };
 
 struct vfuzz {
@@ -116,7 +118,12 @@ static inline void vfuzz_run(struct vfuzz *f, const u8 *data, size_t size)
     for (size_t i = 0; i < FUZZ_STEPS_MAX && size >= FUZZ_STEP;
          i++, data += FUZZ_STEP, size -= FUZZ_STEP)
         vfuzz_step(f, data);
-    BUG_ON(pthread_mutex_trylock(&f->vp->pci.lock)); /* nobody forgot it */
+    /* Nobody forgot it. */
+    struct timespec soon;
+
+    clock_gettime(CLOCK_REALTIME, &soon);
+    soon.tv_sec += 10;
+    BUG_ON(pthread_mutex_timedlock(&f->vp->pci.lock, &soon));
     pthread_mutex_unlock(&f->vp->pci.lock);
 }
 
