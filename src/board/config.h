@@ -9,6 +9,7 @@
 
 #include "base/types.h"
 #include "core/backend.h"
+#include "disk/disk.h"
 #include "net/net.h"
 
 enum {
@@ -26,6 +27,8 @@ struct disk_config {
     enum disk_bus bus;
     bool readonly;
     bool snapshot; /* writes are thrown away at the end */
+    bool raw;      /* the image is raw, whatever it looks like */
+    enum disk_cache cache;
 };
 
 enum rtc_base { RTC_UTC, RTC_LOCALTIME };

@@ -117,10 +117,22 @@ int parse_disk(struct disk_config *d, const char *s, struct err *e)
             d->readonly = true;
         else if (n == 8 && !memcmp(opt, "snapshot", n))
             d->snapshot = true;
-        else {
+        else if (n == 10 && !memcmp(opt, "format=raw", n))
+            d->raw = true;
+        else if (n > 6 && n < 20 && !memcmp(opt, "cache=", 6)) {
+            char cache[20] = {0};
+            memcpy(cache, opt + 6, n - 6);
+            if (disk_cache_parse(&d->cache, cache, e)) {
+                free(name);
+                d->path = NULL;
+                return -EINVAL;
+            }
+        } else {
             free(name);
             d->path = NULL;
-            return err_set(e, EINVAL, "\"%.*s\" is none of bus=ide, bus=virtio, readonly, snapshot",
+            return err_set(e, EINVAL,
+                           "\"%.*s\" is none of bus=ide, bus=virtio, readonly, snapshot, "
+                           "cache=MODE, format=raw",
                            (int)n, opt);
         }
     }

@@ -219,6 +219,9 @@ int aio_execute(const struct disk_file *f, const struct blk_req *r)
 
 static void finish(struct aio *a, struct blk_req *r, int result)
 {
+    if (result && a->f->trace)
+        trace(a->f->trace, block, "%s op %d at %llu: %s", a->f->path, r->op,
+              (unsigned long long)r->offset, strerror(-result));
     r->done(r, result);
     pthread_mutex_lock(&a->lock);
     if (--a->in_flight == 0)

@@ -56,7 +56,7 @@ static void test_defaults(void **state)
 
 static void test_machine(void **state)
 {
-    assert_int_equal(parse("-c4 -m 2G --disk a.img,bus=virtio,readonly --disk=b,,c.img,snapshot "
+    assert_int_equal(parse("-c4 -m 2G --disk a.img,bus=virtio,readonly,cache=none --disk=b,,c.img,snapshot "
                            "x/d.img --cdrom none --cdrom y.iso --floppy f --net none --boot dc "
                            "--serial none --serial file:out --debug-exit --no-reboot "
                            "--uuid 00112233-4455-6677-8899-aabbccddeeff"),
@@ -67,6 +67,7 @@ static void test_machine(void **state)
     assert_string_equal(c.m.disk[0].path, "a.img");
     assert_int_equal(c.m.disk[0].bus, DISK_BUS_VIRTIO);
     assert_true(c.m.disk[0].readonly);
+    assert_int_equal(c.m.disk[0].cache, DISK_DIRECT);
     assert_string_equal(c.m.disk[1].path, "b,c.img");
     assert_true(c.m.disk[1].snapshot);
     assert_string_equal(c.m.disk[2].path, "x/d.img");
@@ -111,6 +112,7 @@ static void test_wrong(void **state)
     refused("--cpus 4x", "1 to 64");
     refused("--cpus 99999999999999999999", "1 to 64");
     refused("--disk a,bus=scsi", "none of bus=ide");
+    refused("--disk a,cache=big", "not one of writeback");
     refused("--disk ,readonly", "names no file");
     refused("--net usr", "--net: ");
     refused("--boot cx", "no order");
