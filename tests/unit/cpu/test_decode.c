@@ -135,7 +135,8 @@ static u64 rng(u64 *s)
 /* Random bytes of which more than a few are instructions: prefixes, escapes, then anything. */
 static void make_random(u8 *b, u64 *s)
 {
-    static const u8 prefix[] = {0x66, 0xf2, 0xf3, 0x67, 0x2e, 0x36, 0x26, 0x64, 0x65, 0xf0};
+    static const u8 prefix[] = {0x66, 0xf2, 0xf3, 0x67, 0x2e, 0x36,
+                                0x26, 0x64, 0x65, 0xf0, 0x48, 0x43};
     u64 r = rng(s);
     unsigned n = 0;
     for (unsigned k = 0; k < INSN_MAX + 1; k += 8)
