@@ -31,6 +31,12 @@ static unsigned below(u64 *s, unsigned n)
     return (rng(s) >> 32) % n;
 }
 
+static bool is_sreg(unsigned mode)
+{
+    return mode == AM_ES || mode == AM_CS || mode == AM_SS || mode == AM_DS || mode == AM_FS ||
+           mode == AM_GS;
+}
+
 const char *row_skipped(const struct op_row *r)
 {
     switch (r->op) {
@@ -86,11 +92,7 @@ const char *row_skipped(const struct op_row *r)
         return "whether its operand is read differs";
     case OP_pop:
     case OP_push:
-        return r->mode[0] >= AM_CS && r->mode[0] <= AM_SS && r->mode[0] != AM_DI &&
-                       (r->mode[0] == AM_CS || r->mode[0] == AM_DS || r->mode[0] == AM_ES ||
-                        r->mode[0] == AM_FS || r->mode[0] == AM_GS || r->mode[0] == AM_SS)
-                   ? "the host's descriptors"
-                   : NULL;
+        return is_sreg(r->mode[0]) ? "the host's descriptors" : NULL;
     default:
         return NULL;
     }

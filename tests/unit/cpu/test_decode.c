@@ -195,6 +195,36 @@ static void test_limits(void **state)
     assert_int_equal(decode(&i, NULL, 0, CODE64), DECODE_MORE);
 }
 
+/* Instructions as text. */
+static void test_print(void **state)
+{
+    static const struct {
+        enum code_mode mode;
+        u8 bytes[12];
+        const char *text;
+    } cases[] = {
+        {CODE64, {0x48, 0x01, 0x5c, 0x88, 0x10}, "add qword [rax+rcx*4+0x10], rbx"},
+        {CODE64, {0xf0, 0x0f, 0xb1, 0x0f}, "lock cmpxchg dword [rdi], ecx"},
+        {CODE64, {0x8b, 0x05, 0xf0, 0xff, 0xff, 0xff}, "mov eax, dword [rel 0xff6]"},
+        {CODE64, {0xf3, 0x48, 0xa5}, "rep movs qword [es:rdi], qword [ds:rsi]"},
+        {CODE64, {0x75, 0xfe}, "jne 0x1000"},
+        {CODE64, {0xc5, 0xf5, 0xfe, 0x00}, "vpaddd ymm0, ymm1, yword [rax]"},
+        {CODE32, {0x64, 0xa1, 0x18, 0, 0, 0}, "mov eax, dword [fs:0x18]"},
+        {CODE32, {0xea, 0x78, 0x56, 0x34, 0x12, 0x08, 0x00}, "jmpf 0x8:0x12345678"},
+        {CODE32, {0x83, 0xc4, 0xfc}, "add esp, 0xfffffffc"},
+        {CODE16, {0x8a, 0x67, 0x04}, "mov ah, byte [bx+4]"},
+        {CODE16, {0xcd, 0x10}, "int 0x10"},
+        {CODE16, {0x0f, 0x22, 0xc0}, "movcr cr0, eax"},
+    };
+    for (unsigned n = 0; n < ARRAY_SIZE(cases); n++) {
+        struct insn i;
+        char text[128];
+        assert_int_equal(decode(&i, cases[n].bytes, 12, cases[n].mode), DECODE_OK);
+        insn_print(&i, 0x1000, text, sizeof(text));
+        assert_string_equal(text, cases[n].text);
+    }
+}
+
 static int bench(void)
 {
     size_t size;
@@ -244,6 +274,7 @@ int main(int argc, char **argv)
         return show(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_print),
         cmocka_unit_test(test_programs),
         cmocka_unit_test(test_random),
     };
