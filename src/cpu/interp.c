@@ -91,6 +91,8 @@ static bool offered(const struct cpu *c, const struct insn *i)
 {
     u16 f = op_rows[i->row].feature;
 
+    if (i->vex && (c->real || c->vm86)) /* there is no VEX there */
+        return false;
     return f == OP_ANY_CPU || cpuid_has(c->model, f);
 }
 
@@ -170,6 +172,8 @@ static bool block_build(struct cpu *c, struct block *b, u64 off, const u8 *hva)
         struct cached_insn *ci = &ic->arena[ic->used + n];
         if (decode(&ci->i, b->bytes + pos, avail - pos, c->code) != DECODE_OK ||
             !offered(c, &ci->i))
+            break;
+        if (ci->i.vex && c->code == CODE16) /* other modes may find this block */
             break;
         ci->fn = op_exec[ci->i.op];
         pos += ci->i.len;
