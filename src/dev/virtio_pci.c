@@ -508,4 +508,17 @@ static const struct field virtio_pci_fields[] = {
     FIELD(struct virtio_pci, guest_features),
 };
 
-const struct state_desc virtio_pci_state = STATE_DESC("virtio_pci", 1, virtio_pci_fields);
+/* The function's own configuration space is loaded before. */
+static int virtio_pci_loaded(void *obj, struct err *e)
+{
+    struct virtio_pci *p = obj;
+
+    p->dev.bus_master = pci_bus_master(&p->pci);
+    return 0;
+}
+
+const struct state_desc virtio_pci_state = {.name = "virtio_pci",
+                                            .version = 1,
+                                            .fields = virtio_pci_fields,
+                                            .nfields = ARRAY_SIZE(virtio_pci_fields),
+                                            .loaded = virtio_pci_loaded};
