@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -119,9 +120,13 @@ static void unix_close(struct chardev *c)
 
 static const struct chardev_ops unix_ops = {unix_write, unix_ready, unix_close};
 
-/* A socket file that nobody answers is left over from a program that died. */
+/* A socket file that nobody answers is left over from a program that died.  Any other file is
+ * refused by connect() in the same words, and is the user's. */
 static bool is_dead(const struct sockaddr_un *a)
 {
+    struct stat st;
+    if (lstat(a->sun_path, &st) || !S_ISSOCK(st.st_mode))
+        return false;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool dead =
         fd >= 0 && connect(fd, (const struct sockaddr *)a, sizeof(*a)) && errno == ECONNREFUSED;
