@@ -68,8 +68,15 @@ static struct ram_range *ram_find(struct cpu *c, u64 gpa)
     return &c->ram[0];
 }
 
+/* The A20 gate: what address lines leave the processor. */
+static u64 a20(const struct cpu *c, u64 gpa)
+{
+    return gpa & __atomic_load_n(&c->vm->a20_mask, __ATOMIC_RELAXED);
+}
+
 static struct place place_of(struct cpu *c, u64 gpa)
 {
+    gpa = a20(c, gpa);
     struct place p = {.gpa = gpa};
     struct ram_range *r = ram_find(c, gpa);
     if (likely(r)) {
@@ -238,7 +245,7 @@ static int walk_once(struct cpu *c, u64 lin, u32 acc, unsigned idx, bool update,
         bool pdpte = !c->long_mode && level == 3;
         if (pdpte)
             index &= 3;
-        entry_gpa[level - 1] = table + index * pg.pte_size;
+        entry_gpa[level - 1] = a20(c, table + index * pg.pte_size);
         u64 pte = pte_load(c, entry_gpa[level - 1], pg.pte_size);
         entry[level - 1] = pte;
         if (!(pte & PTE_P))
