@@ -75,6 +75,7 @@ struct cpu {
     bool tlb_huge;     /* a 1 GiB page was entered since the last flush */
     u64 tlb_large[64]; /* which 2 MiB regions (hashed) hold parts of large pages */
     struct tlb tlbs[MMU_IDX_COUNT];
+    struct code_map code_map;
     u64 tlb_epoch; /* counts flushes of the TLB, of one page too */
     u8 *rmw_hva; /* mmu_rmw() gave this address in a page whose writes must be told */
     struct ram_range {

@@ -651,11 +651,21 @@ bool mmu_fill(struct cpu *c, u64 lin, enum tlb_access a)
     return tlb_lookup(&c->tlbs[c->mmu_idx], lin, 1, a) != NULL;
 }
 
+bool mmu_global(struct cpu *c, u64 lin)
+{
+    struct walk w;
+
+    if (!(c->s.cr4 & CR4_PGE))
+        return false;
+    return walk(c, lin, PF_I, c->mmu_idx, false, &w) == WALK_OK && w.global;
+}
+
 /* ------------------------------------------------ maintenance -- */
 
 void mmu_flush(struct cpu *c, bool global_too)
 {
     c->tlb_epoch++;
+    code_map_flush(&c->code_map, global_too);
     for (unsigned i = 0; i < MMU_SLOW; i++)
         tlb_flush(&c->tlbs[i], global_too);
     if (global_too) {
@@ -685,6 +695,7 @@ static void drop_entry(struct cpu *c, u64 lin)
 void mmu_flush_page(struct cpu *c, u64 lin)
 {
     c->tlb_epoch++;
+    c->code_map.page[lin >> PAGE_SHIFT & (CODE_MAP_SIZE - 1)] = 0;
     if (c->tlb_huge) {
         mmu_flush(c, true);
         return;
@@ -692,6 +703,7 @@ void mmu_flush_page(struct cpu *c, u64 lin)
     drop_entry(c, lin);
     if (c->tlb_large[large_hash(lin) >> 6] >> (large_hash(lin) & 63) & 1) {
         /* 32-bit paging's large pages are two such regions */
+        code_map_flush(&c->code_map, true);
         u64 span = c->s.cr4 & CR4_PAE ? 2 * MIB : 4 * MIB;
         for (u64 l = align_down(lin, span), end = l + span; l != end; l += PAGE_SIZE)
             drop_entry(c, l);

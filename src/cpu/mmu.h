@@ -95,6 +95,8 @@ u8 mmu_fetch_byte(struct cpu *c, u64 lin);
  * and what it calls keep to general registers (mmu.c is built -mgeneral-regs-only, and calls no
  * memcpy or memset of libc from here). */
 bool mmu_fill(struct cpu *c, u64 lin, enum tlb_access a);
+/* Is the page at lin, which is mapped, a global one?  As mmu_fill() in all else. */
+bool mmu_global(struct cpu *c, u64 lin);
 
 /* ---- maintenance ---- */
 

@@ -107,4 +107,45 @@ static inline void *tlb_lookup(struct tlb *t, u64 lin, unsigned size, enum tlb_a
     return NULL;
 }
 
+/*
+ * Which of the translator's code pages is mapped at a virtual page: translated jumps to other pages
+ * compare it.  0 = has to be looked up.  Goes the same ways as a TLB entry.
+ */
+enum { CODE_MAP_SIZE = 1 << 10, CODE_MAP_LIST = 255 };
+
+struct code_map {
+    u32 page[CODE_MAP_SIZE]; /* by the virtual page number's low bits */
+    u32 used;                /* entries of list; more than CODE_MAP_LIST: it overflowed */
+    u16 list[CODE_MAP_LIST]; /* index, TLB_GLOBAL */
+};
+
+static inline void code_map_enter(struct code_map *m, u64 lin, u32 page, bool global)
+{
+    unsigned i = lin >> 12 & (CODE_MAP_SIZE - 1);
+    m->page[i] = page;
+    if (m->used < CODE_MAP_LIST)
+        m->list[m->used++] = (u16)(i | (global ? TLB_GLOBAL : 0));
+    else
+        m->used = CODE_MAP_LIST + 1;
+}
+
+static inline void code_map_flush(struct code_map *m, bool global_too)
+{
+    u32 kept = 0;
+    if (m->used > CODE_MAP_LIST) {
+        for (unsigned i = 0; i < CODE_MAP_SIZE; i++)
+            m->page[i] = 0;
+        m->used = 0;
+        return;
+    }
+    for (u32 i = 0; i < m->used; i++) {
+        u16 w = m->list[i];
+        if (!global_too && w & TLB_GLOBAL)
+            m->list[kept++] = w;
+        else
+            m->page[w & (CODE_MAP_SIZE - 1)] = 0;
+    }
+    m->used = kept;
+}
+
 #endif

@@ -4,7 +4,7 @@
  *
  * A direct jump goes to a stub at first; its helper finds or makes the target and writes the real
  * displacement over the jump.  Inside the page that is all.  To another page the jump compares
- * what stands in soft.xtlb for the target's virtual page with the cpage that it was linked to: a
+ * what stands in cpu.code_map for the target's virtual page with the cpage that it was linked to: a
  * changed mapping, or one that was flushed, goes to the stub again.
  *
  * An indirect jump or return looks the target up in soft.jumps by its low bits, and checks the page
@@ -56,9 +56,9 @@ static void check_kick(struct trans *t, u64 rip)
     s->rip = rip;
 }
 
-static u32 xtlb_off(u64 rip)
+static u32 code_map_off(u64 rip)
 {
-    return SOFT_OFF(xtlb) + 4 * (u32)(rip >> PAGE_SHIFT & (XTLB_SIZE - 1));
+    return SOFT_OFF(c.code_map.page) + 4 * (u32)(rip >> PAGE_SHIFT & (CODE_MAP_SIZE - 1));
 }
 
 void exit_direct(struct trans *t, u64 target)
@@ -75,8 +75,8 @@ void exit_direct(struct trans *t, u64 target)
             link_same_page(t, emit_jmp(e), target);
         return;
     }
-    /* cmp dword gs:[xtlb], cpage; the number is not known yet */
-    emit_rm(e, 0x81, 7, mem_gs(xtlb_off(target)));
+    /* cmp dword gs:[code_map], cpage; the number is not known yet */
+    emit_rm(e, 0x81, 7, mem_gs(code_map_off(target)));
     u8 *check = e->p;
     emit32(e, UINT32_MAX);
     u8 *miss = emit_jcc(e, CC_NE), *jmp = emit_jmp(e);
@@ -91,7 +91,7 @@ void exit_indirect(struct trans *t)
 {
     struct soft *sc = t->sc;
     struct emit *e = t->e;
-    u32 jumps = SOFT_OFF(jumps) + (t->key & KEY_USER ? (u32)sizeof(sc->jumps[0]) : 0);
+    u32 jumps = SOFT_OFF(jumps) + sc->c.mmu_idx * (u32)sizeof(sc->jumps[0]);
 
     emit_rr(e, X_MOV_LOAD, S1, S0);
     emit_alu_imm(e, 4, false, S1, JUMPS_SIZE - 1);
@@ -104,8 +104,8 @@ void exit_indirect(struct trans *t)
     stub_add(t, emit_jcc(e, CC_NE), sc->thunk_jump);
     emit_rr(e, 0xc1 | E_W, 5, S0); /* shr 12 */
     emit8(e, PAGE_SHIFT);
-    emit_alu_imm(e, 4, false, S0, XTLB_SIZE - 1);
-    struct ememory x = {NOREG, S0, 2, true, (s32)SOFT_OFF(xtlb)};
+    emit_alu_imm(e, 4, false, S0, CODE_MAP_SIZE - 1);
+    struct ememory x = {NOREG, S0, 2, true, (s32)SOFT_OFF(c.code_map.page)};
     emit_rm(e, X_MOV_LOAD, S0, x);
     emit_rm(e, X_CMP_LOAD, S0, mem_gs_index(S1, jumps + (u32)offsetof(struct jump_entry, cpage)));
     struct stub *s = stub_add(t, emit_jcc(e, CC_NE), sc->thunk_jump);

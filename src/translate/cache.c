@@ -6,9 +6,9 @@
  * one block after the other; when the cache or a table is full, all of it is forgotten.
  *
  * A block is known by its cpage and its offset in that page.  A cpage says: this virtual page, at
- * this page of the memfd, run in this mode.  Its number also stands in soft.xtlb while the virtual
- * page is mapped so; jumps to other pages compare it there, which is why links between blocks stay
- * good over address-space switches.
+ * this page of the memfd, run in this mode.  Its number also stands in cpu.code_map while the
+ * virtual page is mapped so; jumps to other pages compare it there, which is why links between
+ * blocks stay good over address-space switches.
  *
  * Other blocks jump to `entry`, which never moves while the cache lives.  A block whose bytes were
  * written becomes stale: a call to a thunk is written over its entry.  When it is translated again
@@ -93,7 +93,7 @@ void cache_flush(struct soft *sc)
         sc->ram_pages[sc->cpages[i].ram_page] = 0;
     memset(sc->block_hash, 0, BLOCK_HASH * sizeof(*sc->block_hash));
     memset(sc->cpage_hash, 0, CPAGE_HASH * sizeof(*sc->cpage_hash));
-    memset(sc->xtlb, 0, sizeof(sc->xtlb));
+    code_map_flush(&sc->c.code_map, true);
     memset(sc->jumps, 0, sizeof(sc->jumps));
     sc->nblocks = sc->ncpages = 1;
     sc->e.p = sc->code_start;
@@ -240,7 +240,7 @@ static void cpage_forget(struct soft *sc, u32 i)
 {
     const struct cpage *p = &sc->cpages[i];
     u32 *link = &sc->cpage_hash[cpage_hash(p->vpage, p->ram_page, p->key)];
-    u32 *x = &sc->xtlb[p->vpage & (XTLB_SIZE - 1)];
+    u32 *x = &sc->c.code_map.page[p->vpage & (CODE_MAP_SIZE - 1)];
 
     while (*link != i)
         link = &sc->cpages[*link].next_hash;

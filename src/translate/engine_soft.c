@@ -324,7 +324,6 @@ static void engine_print_stats(struct engine *en, FILE *f)
     LINE(enters, "times translated code was entered");
     LINE(vec_loads, "times vector state was loaded");
     LINE(vec_saves, "times vector state was saved");
-    LINE(xtlb_clears, "times code mappings were looked up anew");
 #undef LINE
     print_ops(en, f);
 }

@@ -106,17 +106,10 @@ void soft_refresh(struct soft *sc)
     struct cpu *c = &sc->c;
 
     sc->key = current_key(sc);
-    if (sc->epoch != c->tlb_epoch) {
-        sc->epoch = c->tlb_epoch;
-        for (unsigned i = 0; i < XTLB_SIZE; i++)
-            sc->xtlb[i] = 0;
-        sc->stats.xtlb_clears++;
-    }
-    unsigned side = sc->key & KEY_USER ? 1 : 0;
-    if (unlikely(sc->jumps_key[side] != sc->key) && !(sc->key & KEY_BAD)) {
-        sc->jumps_key[side] = sc->key;
+    if (unlikely(sc->jumps_key[c->mmu_idx] != sc->key) && !(sc->key & KEY_BAD)) {
+        sc->jumps_key[c->mmu_idx] = sc->key;
         for (unsigned i = 0; i < JUMPS_SIZE; i++)
-            sc->jumps[side][i].rip = 1;
+            sc->jumps[c->mmu_idx][i].rip = 1;
     }
 }
 
@@ -130,10 +123,10 @@ static bool canonical(u64 lin)
 u32 soft_cpage(struct soft *sc, u64 rip)
 {
     struct cpu *c = &sc->c;
-    u32 *x = &sc->xtlb[rip >> PAGE_SHIFT & (XTLB_SIZE - 1)];
+    u32 x = c->code_map.page[rip >> PAGE_SHIFT & (CODE_MAP_SIZE - 1)];
 
-    if (likely(*x && sc->cpages[*x].vpage == rip >> PAGE_SHIFT && sc->cpages[*x].key == sc->key))
-        return *x;
+    if (likely(x && sc->cpages[x].vpage == rip >> PAGE_SHIFT && sc->cpages[x].key == sc->key))
+        return x;
     if (!canonical(rip))
         return 0;
     struct tlb *tlb = &c->tlbs[c->mmu_idx];
@@ -148,7 +141,7 @@ u32 soft_cpage(struct soft *sc, u64 rip)
     vec_save(sc);
     u64 ram_page = (u64)(p - c->vm->mem.hva) >> PAGE_SHIFT;
     u32 id = cpage_get(sc, rip >> PAGE_SHIFT, ram_page, sc->key);
-    *x = id;
+    code_map_enter(&c->code_map, rip, id, mmu_global(c, rip));
     return id;
 }
 
@@ -248,7 +241,7 @@ const void *help_jump(struct soft *sc, struct site *st, u64 target)
     struct block *b = soft_block(sc, target);
     if (!b)
         return leave(sc, target);
-    sc->jumps[sc->key & KEY_USER ? 1 : 0][target & (JUMPS_SIZE - 1)] = (struct jump_entry){
+    sc->jumps[sc->c.mmu_idx][target & (JUMPS_SIZE - 1)] = (struct jump_entry){
         .rip = target,
         .host = (u32)(uintptr_t)(sc->rx + b->entry),
         .cpage = b->cpage,

@@ -28,7 +28,6 @@ enum {
     BLOCK_HASH = 1 << 16,
     CPAGES_MAX = 1 << 16,
     CPAGE_HASH = 1 << 14,
-    XTLB_SIZE = 1 << 10,
     JUMPS_BITS = 12,
     JUMPS_SIZE = 1 << JUMPS_BITS,
     WRITES_MAX = 64,
@@ -108,7 +107,7 @@ struct shared_code {
 struct soft_stats {
     u64 blocks, guest_bytes, host_bytes, flushes, stale, links;
     u64 exits, jump_misses, fills, interp_insns, interp_blocks, vec_loads, vec_saves;
-    u64 enters, xtlb_clears;
+    u64 enters;
 };
 
 struct trans;
@@ -121,13 +120,11 @@ struct soft {
     u64 tmp;
     u64 target; /* where the entry thunk jumps to */
     u64 host_rsp;
-    u8 vec_live;         /* guest vector and x87 state is in the host's registers */
-    u8 vec_avx;          /* XSAVE saves AVX state */
-    u16 key;             /* current */
-    u32 xtlb[XTLB_SIZE]; /* by virtual page: cpage mapped there, 0 = look */
-    struct jump_entry jumps[2][JUMPS_SIZE]; /* by KEY_USER */
-    u16 jumps_key[2];
-    u64 epoch;   /* c.tlb_epoch when xtlb was last good */
+    u8 vec_live; /* guest vector and x87 state is in the host's registers */
+    u8 vec_avx;  /* XSAVE saves AVX state */
+    u16 key;     /* current */
+    struct jump_entry jumps[MMU_SLOW][JUMPS_SIZE]; /* by enum mmu_idx */
+    u16 jumps_key[MMU_SLOW];
     u64 changes; /* counts invalidations of code */
 
     /* Code cache: both mappings of one memfd. */
@@ -238,7 +235,7 @@ void flags_in(struct soft *sc);
 struct block *soft_block(struct soft *sc, u64 rip);
 /* The cpage of the page at rip as it is mapped now; 0 = not plain memory, or a fault. */
 u32 soft_cpage(struct soft *sc, u64 rip);
-/* Brings key and xtlb up to date after anything but translated code ran. */
+/* Brings key up to date after anything but translated code ran. */
 void soft_refresh(struct soft *sc);
 
 #endif
