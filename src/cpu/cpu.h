@@ -76,6 +76,13 @@ struct cpu {
     u64 tlb_large[64]; /* which 2 MiB regions (hashed) hold parts of large pages */
     struct tlb tlbs[MMU_IDX_COUNT];
     struct code_map code_map;
+    struct walk_cache { /* where the last walks of 4-level paging found a 2 MiB region; mmu.c */
+        u64 tag;         /* lin >> 21 */
+        u64 epoch;       /* good while tlb_epoch is the same */
+        const u8 *table; /* its page table, or NULL: one page of 2 MiB */
+        u64 gpa;         /* of that page */
+        bool user, write, nx, global, dirty;
+    } walks[512];
     u64 tlb_epoch; /* counts flushes of the TLB, of one page too */
     u8 *rmw_hva; /* mmu_rmw() gave this address in a page whose writes must be told */
     struct ram_range {

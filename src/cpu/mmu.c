@@ -228,6 +228,39 @@ static bool rights_ok(const struct cpu *c, const struct walk *w, u32 acc, unsign
 
 enum { WALK_OK = -1, WALK_AGAIN = -2 };
 
+static struct walk_cache *walk_slot(struct cpu *c, u64 lin)
+{
+    return &c->walks[lin >> 21 & (ARRAY_SIZE(c->walks) - 1)];
+}
+
+/* Keeps what a successful walk of 4-level paging found above its last level. */
+static void walk_keep(struct cpu *c, u64 lin, const struct walk *w, const struct walk *upper,
+                      u64 table)
+{
+    struct walk_cache *k = walk_slot(c, lin);
+    const struct walk *from = w->page_shift == 12 ? upper : w;
+
+    if (w->page_shift > 21)
+        return;
+    *k = (struct walk_cache){
+        .tag = lin >> 21,
+        .epoch = c->tlb_epoch,
+        .gpa = align_down(w->gpa, 2 * MIB),
+        .user = from->user,
+        .write = from->write,
+        .nx = from->nx,
+        .global = w->global,
+        .dirty = w->dirty,
+    };
+    if (w->page_shift == 12) {
+        struct ram_range *r = ram_find(c, table);
+        if (r)
+            k->table = r->hva + (table - r->base);
+        else
+            k->tag = UINT64_MAX;
+    }
+}
+
 /*
  * Walks for an access (PF_W, PF_I or 0) with the rights of idx.  WALK_OK, or the P and RSVD bits of
  * the error code.  `update`: sets accessed and dirty bits; WALK_AGAIN when an entry changed
@@ -238,6 +271,8 @@ static int walk_once(struct cpu *c, u64 lin, u32 acc, unsigned idx, bool update,
     struct paging pg = paging_mode(c);
     u64 entry_gpa[4], entry[4], table = pg.root;
     unsigned level = pg.levels, shift = 12 + pg.bits * (pg.levels - 1);
+
+    struct walk upper;
 
     *w = (struct walk){.user = true, .write = true};
     for (;; level--, shift -= pg.bits) {
@@ -253,6 +288,8 @@ static int walk_once(struct cpu *c, u64 lin, u32 acc, unsigned idx, bool update,
         bool leaf = pte_is_leaf(c, &pg, level, pte);
         if (pte & pte_reserved(c, &pg, level, leaf && level > 1))
             return PF_P | PF_RSVD;
+        if (leaf)
+            upper = *w;
         if (!pdpte) {
             w->user &= !!(pte & PTE_U);
             w->write &= !!(pte & PTE_W);
@@ -281,7 +318,40 @@ static int walk_once(struct cpu *c, u64 lin, u32 acc, unsigned idx, bool update,
     }
     w->global = (leaf_pte & PTE_G) && (c->s.cr4 & CR4_PGE);
     w->dirty = (leaf_pte & PTE_D) || (acc & PF_W);
+    if (c->long_mode && update)
+        walk_keep(c, lin, w, &upper, table);
     return WALK_OK;
+}
+
+/* Does the last step of a walk from what was kept; false: walk from the top.  Whatever is out of
+ * the ordinary (faults, A and D bits to be set) is left to that. */
+static bool walk_short(struct cpu *c, u64 lin, u32 acc, unsigned idx, struct walk *w)
+{
+    const struct walk_cache *k = walk_slot(c, lin);
+
+    if (k->tag != lin >> 21 || k->epoch != c->tlb_epoch)
+        return false;
+    *w = (struct walk){.user = k->user, .write = k->write, .nx = k->nx};
+    if (!k->table) {
+        w->page_shift = 21;
+        w->gpa = k->gpa | (lin & (2 * MIB - 1));
+        w->global = k->global;
+        w->dirty = k->dirty;
+        return (w->dirty || !(acc & PF_W)) && rights_ok(c, w, acc, idx);
+    }
+    u64 pte = __atomic_load_n((const u64 *)k->table + (lin >> 12 & 511), __ATOMIC_ACQUIRE);
+    u64 want = PTE_P | PTE_A | (acc & PF_W ? PTE_D : 0);
+    struct paging pg = {.levels = 4, .bits = 9, .pte_size = 8};
+    if ((pte & want) != want || pte & pte_reserved(c, &pg, 1, false))
+        return false;
+    w->page_shift = 12;
+    w->gpa = (pte & PTE_ADDR) | (lin & PAGE_MASK);
+    w->user &= !!(pte & PTE_U);
+    w->write &= !!(pte & PTE_W);
+    w->nx |= !!(pte & PTE_NX);
+    w->global = (pte & PTE_G) && (c->s.cr4 & CR4_PGE);
+    w->dirty = !!(pte & PTE_D);
+    return rights_ok(c, w, acc, idx);
 }
 
 /* The same with paging off, and with entries that change under the walk. */
@@ -294,6 +364,8 @@ static int walk(struct cpu *c, u64 lin, u32 acc, unsigned idx, bool update, stru
             .gpa = (u32)lin, .user = true, .write = true, .dirty = true, .page_shift = 12};
         return WALK_OK;
     }
+    if (c->long_mode && update && walk_short(c, lin, acc, idx, w))
+        return WALK_OK;
     do
         rc = walk_once(c, lin, acc, idx, update, w);
     while (rc == WALK_AGAIN);
@@ -682,6 +754,7 @@ void mmu_flush_all(struct cpu *c)
 
 void mmu_init(struct cpu *c)
 {
+    c->tlb_epoch = 1;
     for (unsigned i = 0; i < MMU_IDX_COUNT; i++)
         tlb_init(&c->tlbs[i]);
 }
