@@ -17,7 +17,7 @@
 
 #include "base/types.h"
 
-enum { TLB_BITS = 12, TLB_SIZE = 1 << TLB_BITS };
+enum { TLB_BITS = 14, TLB_SIZE = 1 << TLB_BITS };
 
 enum tlb_access { TLB_READ, TLB_WRITE, TLB_EXEC };
 
@@ -27,7 +27,7 @@ struct tlb_entry {
 };
 _Static_assert(sizeof(struct tlb_entry) == 32, "translated code shifts by 5");
 
-enum { TLB_LIST = 1024, TLB_GLOBAL = 1 << 15 };
+enum { TLB_LIST = 2048, TLB_GLOBAL = 1 << 15 };
 
 /*
  * `list` names the entries in use, so that a flush (each CR3 load) costs what was filled since the
