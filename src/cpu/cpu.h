@@ -84,7 +84,7 @@ struct cpu {
         bool user, write, nx, global, dirty;
     } walks[512];
     u64 tlb_epoch; /* counts flushes of the TLB, of one page too */
-    u8 *rmw_hva; /* mmu_rmw() gave this address in a page whose writes must be told */
+    u8 *rmw_hva;   /* mmu_rmw() gave this address in a page whose writes must be told */
     struct ram_range {
         u64 base, size; /* guest-physical; whole pages */
         u8 *hva, *whva; /* where reads and writes go; whva NULL: not writable */
@@ -123,6 +123,10 @@ void cpu_mmu_idx(struct cpu *c);
 /* Allocates what a software processor needs (TLBs, caches); -errno. */
 int cpu_open(struct cpu *c, struct vcpu *v, struct err *e);
 void cpu_close(struct cpu *c);
+
+/* For each function that calls __builtin_setjmp(c->unwind): its frame must be found again without
+ * what clang's AddressSanitizer keeps in a register. */
+#define catches_exceptions __attribute__((noinline, no_sanitize_address))
 
 /* Leaves the instruction with an exception.  error: NO_ERROR_CODE for vectors without one. */
 _Noreturn void cpu_raise(struct cpu *c, unsigned vector, u32 error);

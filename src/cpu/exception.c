@@ -252,7 +252,7 @@ static void combine(struct cpu *c, unsigned first, enum int_source src)
     }
 }
 
-__attribute__((noinline)) static void deliver(struct cpu *c, unsigned vector, enum int_source src)
+catches_exceptions static void deliver(struct cpu *c, unsigned vector, enum int_source src)
 {
     void *outer[5];
     volatile unsigned now = vector;

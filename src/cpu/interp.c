@@ -290,7 +290,7 @@ static void one_block(struct cpu *c)
         step(c);
 }
 
-__attribute__((noinline)) static void guarded(struct cpu *c, void (*what)(struct cpu *c))
+catches_exceptions static void guarded(struct cpu *c, void (*what)(struct cpu *c))
 {
     void *outer[5];
 
@@ -307,7 +307,7 @@ void interp_step(struct cpu *c)
     guarded(c, step);
 }
 
-__attribute__((noinline)) void interp_exec(struct cpu *c, const struct insn *i)
+catches_exceptions void interp_exec(struct cpu *c, const struct insn *i)
 {
     void *outer[5];
 
@@ -456,7 +456,7 @@ static bool look_around(struct cpu *c, u32 ev)
     return true;
 }
 
-__attribute__((noinline)) enum run_exit interp_run(struct cpu *c)
+catches_exceptions enum run_exit interp_run(struct cpu *c)
 {
     if (__builtin_setjmp(c->unwind))
         exception_deliver(c);
