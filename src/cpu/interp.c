@@ -245,11 +245,11 @@ static void block_run(struct cpu *c, const struct block *b)
 
 /* ------------------------------------------------ one by one -- */
 
-/* No single-step trap follows these: they clear TF on their way. */
-static bool clears_tf(unsigned op)
+/* No single-step trap follows these: they clear TF on their way (INTO when it is taken). */
+static bool clears_tf(unsigned op, bool taken)
 {
-    return op == OP_int || op == OP_int3 || op == OP_into || op == OP_int1 || op == OP_syscall ||
-           op == OP_sysenter;
+    return op == OP_int || op == OP_int3 || (op == OP_into && taken) || op == OP_int1 ||
+           op == OP_syscall || op == OP_sysenter;
 }
 
 /* One instruction with everything that only matters now and then. */
@@ -269,12 +269,13 @@ static void step(struct cpu *c)
     c->insn_count++;
     op_exec[i.op](c, &i);
     bool again = c->next_rip == c->s.rip; /* a repeated string instruction goes on */
+    bool taken = c->next_rip != c->s.rip + i.len;
     c->s.rip = c->next_rip;
     if (rf && !again && i.op != OP_iret)
         c->s.rflags &= ~(u64)FLAG_RF;
     u64 dr6 = c->dr6_pending;
     c->dr6_pending = 0;
-    if (tf && !clears_tf(i.op) && !(c->s.int_shadow && i.op != OP_sti))
+    if (tf && !clears_tf(i.op, taken) && !(c->s.int_shadow && i.op != OP_sti))
         dr6 |= DR6_BS;
     if (dr6)
         debug_trap(c, dr6);

@@ -153,6 +153,12 @@ fail:
     return NULL;
 }
 
+void guest_stats(struct guest *g)
+{
+    if (g->vm.engine->print_stats)
+        g->vm.engine->print_stats(g->vm.e, stderr);
+}
+
 void guest_close(struct guest *g)
 {
     vm_destroy(&g->vm);

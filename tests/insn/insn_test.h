@@ -62,6 +62,8 @@ void native_run(const struct insn_case *c, struct insn_result *out);
 struct guest;
 struct guest *guest_open(const struct engine_ops *engine);
 void guest_run(struct guest *g, const struct insn_case *c, struct insn_result *out);
+/* What the engine has to say about how it ran, on stderr. */
+void guest_stats(struct guest *g);
 void guest_close(struct guest *g);
 
 #endif

@@ -394,7 +394,7 @@ static void make_image(struct insn_case *c, const struct op_row *r, u8 *image, u
         fill(image + n, 16, s);
     le16_put(image, one_in(s, 8) ? rng(s) : 0x37f ^ (rng(s) & rng(s) & 0xf3f));
     if (r->op == OP_fxrstor || r->op == OP_xrstor)
-        le32_put(image + 24, one_in(s, 8) ? rng(s) : rng(s) & 0xffff);
+        le32_put(image + 24, one_in(s, 8) ? rng(s) & ~0x20000u : rng(s) & 0xffff);
     if (r->op == OP_xrstor || r->op == OP_xsave) {
         memset(image + 512, 0, 64);
         le64_put(image + 512, below(s, 8) | (one_in(s, 16) ? 1ull << 63 : 0));
@@ -426,6 +426,11 @@ static void help(struct insn_case *c, const struct op_row *r, u8 *data, u64 *s)
         make_image(c, r, data, s);
     }
     switch (r->op) {
+    case OP_ldmxcsr:
+    case OP_vldmxcsr:
+        if (data) /* AMD has one more bit */
+            le32_put(data, le32_get(data) & ~0x20000u);
+        break;
     case OP_xlat:
         c->gpr[RBX] = make_target(1, false, s) - 64;
         break;
@@ -502,7 +507,8 @@ bool case_make(struct insn_case *c, const struct op_row *r, enum code_mode mode,
         return false;
     struct insn *i = &c->insn;
     c->offset = 64 + 32 * below(s, 120);
-    c->step = ends_elsewhere(r);
+    /* A gather may be stopped by the trap between two elements. */
+    c->step = ends_elsewhere(r) || (one_in(s, 16) && !(r->attr & OPA_VSIB));
     make_registers(c, s);
     make_vectors(c, s);
     make_x87(c, r, s);

@@ -297,6 +297,8 @@ int main(int argc, char **argv)
         if (o.mode != 64 && native_has_32())
             run_row(&o, g, r, CODE32, &t);
     }
+    if (o.verbose)
+        guest_stats(g);
     guest_close(g);
     printf("%u rows, %" PRIu64 " cases, %" PRIu64 " ran, %" PRIu64 " differ in %u rows\n", t.rows,
            t.cases, t.ran, t.wrong, t.rows_wrong);
