@@ -402,8 +402,10 @@ bool cpu_take_event(struct cpu *c)
 
 static void serve_requests(struct cpu *c, u32 ev)
 {
-    if (ev & (VCPU_FLUSH | VCPU_CODE)) {
-        vcpu_lower(c->vcpu, VCPU_FLUSH | VCPU_CODE);
+    if (ev & VCPU_CODE)
+        mmu_sync_code(c);
+    if (ev & VCPU_FLUSH) {
+        vcpu_lower(c->vcpu, VCPU_FLUSH);
         mmu_flush_all(c);
     }
     if (ev & VCPU_CALL)

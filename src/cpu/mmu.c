@@ -389,11 +389,15 @@ static unsigned large_hash(u64 lin)
     return (lin >> 21 ^ lin >> 33) & 4095;
 }
 
+static void sync_code_first(struct cpu *c);
+
 static void tlb_fill(struct cpu *c, u64 lin, unsigned idx, const struct walk *w,
                      const struct place *p)
 {
     u64 page = lin & ~(u64)PAGE_MASK, none = tlb_none(tlb_index(lin));
     struct tlb_entry *e = tlb_entry(&c->tlbs[idx], lin);
+
+    sync_code_first(c);
     bool write =
         w->dirty && p->whva == p->hva && rights_ok(c, w, PF_W, idx) && !page_told(c, p->hva);
 
@@ -736,6 +740,7 @@ bool mmu_global(struct cpu *c, u64 lin)
 
 void mmu_flush(struct cpu *c, bool global_too)
 {
+    sync_code_first(c);
     c->tlb_epoch++;
     code_map_flush(&c->code_map, global_too);
     for (unsigned i = 0; i < MMU_SLOW; i++)
@@ -767,6 +772,7 @@ static void drop_entry(struct cpu *c, u64 lin)
 
 void mmu_flush_page(struct cpu *c, u64 lin)
 {
+    sync_code_first(c);
     c->tlb_epoch++;
     c->code_map.page[lin >> PAGE_SHIFT & (CODE_MAP_SIZE - 1)] = 0;
     if (c->tlb_huge) {
@@ -804,8 +810,41 @@ void mmu_protect_code(struct cpu *c, u64 ram_off)
     }
     for (unsigned i = 0; i < vm->ncpus; i++) {
         if (&vm->vcpu[i] != c->vcpu)
-            vcpu_raise(&vm->vcpu[i], VCPU_FLUSH);
+            vcpu_raise(&vm->vcpu[i], VCPU_CODE);
     }
+}
+
+/* Entry n of t may have been used to write to a page that got PAGE_CODE meanwhile. */
+static void sync_entry(struct cpu *c, struct tlb *t, unsigned n)
+{
+    struct mem *m = &c->vm->mem;
+    struct tlb_entry *e = &t->e[n];
+
+    if (e->tag[TLB_WRITE] == tlb_none(n) || !mem_owns(m, e->host))
+        return;
+    u64 off = (u64)(e->host - m->hva);
+    if (!(__atomic_load_n(&m->page_flags[off >> PAGE_SHIFT], __ATOMIC_SEQ_CST) & PAGE_CODE))
+        return;
+    e->tag[TLB_WRITE] = tlb_none(n);
+    mem_code_wrote(m, off, PAGE_SIZE);
+}
+
+void mmu_sync_code(struct cpu *c)
+{
+    vcpu_lower(c->vcpu, VCPU_CODE);
+    for (unsigned i = 0; i < MMU_SLOW; i++) {
+        struct tlb *t = &c->tlbs[i];
+        unsigned count = t->used > TLB_LIST ? TLB_SIZE : t->used;
+        for (unsigned k = 0; k < count; k++)
+            sync_entry(c, t, t->used > TLB_LIST ? k : t->list[k] & (TLB_SIZE - 1));
+    }
+}
+
+/* Before entries go: they are what mmu_sync_code() looks at. */
+static void sync_code_first(struct cpu *c)
+{
+    if (unlikely(vcpu_events(c->vcpu) & VCPU_CODE))
+        mmu_sync_code(c);
 }
 
 void mmu_unprotect_code(struct cpu *c, u64 ram_off)

@@ -107,6 +107,9 @@ void mmu_flush_page(struct cpu *c, u64 lin); /* INVLPG */
 /* Page ram_off now holds cached code: sets PAGE_CODE and sees that no CPU keeps a writable TLB
  * entry for it before it returns control to that CPU's next block. */
 void mmu_protect_code(struct cpu *c, u64 ram_off);
+/* VCPU_CODE: another CPU protected pages.  Gives up writable TLB entries for pages with code, and
+ * tells of a write to each: whether one slipped through before this is not known. */
+void mmu_sync_code(struct cpu *c);
 /* The translators have no code of this page any more: writes need not be told.  Raises page_gen, so
  * that decoded code is looked at again (and protected again). */
 void mmu_unprotect_code(struct cpu *c, u64 ram_off);

@@ -106,12 +106,14 @@ static bool look_around(struct soft *sc, enum run_exit *why)
         *why = RUN_EVENT;
         return false;
     }
+    if (ev & VCPU_CODE)
+        mmu_sync_code(c);
     if (ev & VCPU_FLUSH) {
         vcpu_lower(c->vcpu, VCPU_FLUSH);
         mmu_flush_all(c);
     }
-    if (ev & (VCPU_CALL | VCPU_CODE))
-        vcpu_lower(c->vcpu, VCPU_CALL | VCPU_CODE);
+    if (ev & VCPU_CALL)
+        vcpu_lower(c->vcpu, VCPU_CALL);
     if (c->s.halted || c->s.wait_sipi) {
         if (!cpu_sleep(c)) {
             *why = RUN_EVENT;
