@@ -5,7 +5,9 @@
  * The main counter counts 10 ns ticks of the virtual clock plus an offset.  A comparator is a
  * number; its next match is computed when something changes, and a timer waits for it only while
  * the comparator's interrupt is enabled.  In periodic mode the comparator reads as the next match,
- * however long nobody looked; matches that came while the host was late merge into one.
+ * however long nobody looked.  Matches that the host was too late for are owed: they follow one by
+ * one, an eighth of a period apart, since Linux counts ticks while it looks whether its timer works
+ * and gives up when half of them are missing on a busy host.
  *
  * A one-shot comparator that is written less than LATE ticks behind the counter fires at once: a
  * guest that computed it from a fresh counter value on a slow machine would otherwise wait for the
@@ -42,6 +44,7 @@ enum {
 
     LATE = 100000,        /* ticks: 1 ms */
     MIN_INTERVAL = 20000, /* ns between two callbacks of a timer */
+    OWED_MAX = 250,       /* late matches that are caught up */
 };
 
 static bool running(const struct hpet *h)
@@ -114,18 +117,18 @@ static void interrupt(struct hpet_timer *t)
 
 /* ------------------------------------------------------------ comparators -- */
 
-/* Moves a periodic comparator past the counter; true if it was reached on the way. */
-static bool advance(struct hpet_timer *t, u64 count)
+/* Moves a periodic comparator past the counter; what it reached on the way is owed. */
+static void advance(struct hpet_timer *t, u64 count)
 {
     u64 mask = width_mask(t);
     u64 ahead = (t->comparator - count) & mask;
 
     /* Ahead by less than half the range: still to come. */
     if (!(t->config & T_PERIODIC) || !t->period || (ahead && ahead <= mask / 2))
-        return false;
-    u64 behind = (count - t->comparator) & mask;
-    t->comparator = (t->comparator + (behind / t->period + 1) * t->period) & mask;
-    return true;
+        return;
+    u64 n = ((count - t->comparator) & mask) / t->period + 1;
+    t->comparator = (t->comparator + n * t->period) & mask;
+    t->owed = t->config & T_LEVEL ? 1 : (u8)min(t->owed + n, (u64)OWED_MAX);
 }
 
 /* Ticks until the next match, at least 1. */
@@ -152,8 +155,11 @@ static void arm(struct hpet_timer *t, u64 now)
         return;
     }
     at = (now / HPET_PERIOD_NS + ticks) * HPET_PERIOD_NS;
-    if (t->config & T_PERIODIC)
+    if (t->config & T_PERIODIC && t->period) {
+        if (t->owed)
+            at = min(at, now + t->period * HPET_PERIOD_NS / 8);
         at = max(at, now + MIN_INTERVAL);
+    }
     timer_set(h->clock, &t->timer, at);
 }
 
@@ -168,7 +174,10 @@ static void fire(void *opaque)
     if (running(h) && (t->config & T_ENABLE) && now >= t->timer.deadline &&
         !timer_armed(&t->timer)) {
         advance(t, counter(h, now));
-        interrupt(t);
+        if (!(t->config & T_PERIODIC) || !t->period || t->owed) {
+            t->owed -= t->owed > 0;
+            interrupt(t);
+        }
         arm(t, now);
     }
     pthread_mutex_unlock(&h->lock);
@@ -187,6 +196,7 @@ static void write_comparator(struct hpet_timer *t, u64 val, u64 now)
         t->config &= ~(u64)T_SET;
         if (running(t->h))
             advance(t, count);
+        t->owed = 0;
     } else {
         t->comparator = val;
         if (running(t->h) && (t->config & T_ENABLE) && ((count - val) & mask) < LATE)
@@ -202,6 +212,7 @@ static void write_timer_config(struct hpet_timer *t, u64 val, u64 now)
     u64 cleared = t->config & ~val;
 
     t->config = val & T_WRITABLE;
+    t->owed = 0;
     trace(t->h->trace, timer, "hpet timer %u: configuration %04llx", t->n,
           (unsigned long long)t->config);
     if (t->config & T_32) {
@@ -372,6 +383,7 @@ void hpet_reset(struct hpet *h)
         t->comparator = UINT64_MAX;
         t->period = 0;
         t->fsb = 0;
+        t->owed = 0;
         update_level(t);
     }
     pthread_mutex_unlock(&h->lock);
@@ -401,6 +413,7 @@ void hpet_init(struct hpet *h, struct clock *c, const struct irq *gsi, u32 route
     FIELD_MAX(struct hpet, timer[i].config, T_WRITABLE), FIELD(struct hpet, timer[i].comparator),  \
         FIELD(struct hpet, timer[i].period), FIELD(struct hpet, timer[i].fsb),                     \
         FIELD_MAX(struct hpet, timer[i].level, 1),                                                 \
+        FIELD_MAX(struct hpet, timer[i].owed, OWED_MAX),                                           \
         FIELD_MAX(struct hpet, timer[i].route, HPET_ROUTES - 1)
 
 static const struct field hpet_fields[] = {

@@ -26,6 +26,7 @@ struct hpet_timer {
     struct timer timer;
     bool level; /* what the line shows */
     u8 route;   /* the line that `level` is on */
+    u8 owed;    /* periodic matches that came while the host was late */
 };
 
 struct hpet {
