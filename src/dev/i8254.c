@@ -439,7 +439,8 @@ static int i8254_loaded(void *obj, struct err *e)
 
     for (unsigned i = 0; i < 3; i++) {
         const struct i8254_ch *c = &p->ch[i];
-        if ((c->running && !c->count) || c->start > now)
+        if ((c->running && !c->count) || c->start > now ||
+            c->stopped > muldiv64(now, I8254_HZ, NS_PER_SEC))
             return err_set(e, EINVAL, "i8254: channel %u counts nothing or from the future", i);
     }
     pthread_mutex_lock(&p->lock);
