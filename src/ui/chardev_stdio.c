@@ -118,45 +118,37 @@ static bool command_key(struct chardev_stdio *s, u8 key)
     return false;
 }
 
-/* Takes our own keys out of n bytes at s->buf. */
-static size_t filter(struct chardev_stdio *s, size_t n)
+/* Takes our own keys out of n bytes at p; returns how many are left for the guest. */
+static size_t filter(struct chardev_stdio *s, u8 *p, size_t n)
 {
     size_t kept = 0;
     if (!s->raw)
         return n;
     for (size_t i = 0; i < n; i++) {
-        u8 c = s->buf[i];
+        u8 c = p[i];
         if (s->prefix) {
             s->prefix = false;
             if (command_key(s, c))
-                s->buf[kept++] = c;
+                p[kept++] = c;
         } else if (c == CTRL_A) {
             s->prefix = true;
         } else {
-            s->buf[kept++] = c;
+            p[kept++] = c;
         }
     }
     return kept;
 }
 
-/* False when there is nothing to read now, or never again. */
-static bool refill(struct chardev_stdio *s)
+/* Watches standard input or not.  A pipe whose writer has gone is always ready, so it must leave
+ * the loop while its last bytes wait for the guest. */
+static void watch(struct chardev_stdio *s, bool on)
 {
-    ssize_t n;
-    do
-        n = read(STDIN_FILENO, s->buf, sizeof(s->buf));
-    while (n < 0 && errno == EINTR);
-    if (n < 0 && errno == EAGAIN)
-        return false;
-    if (n <= 0) {
+    if (s->plain || s->in.added == on)
+        return;
+    if (!on)
+        loop_fd_del(s->loop, &s->in);
+    else if (!s->eof && loop_fd_add(s->loop, &s->in, NULL))
         s->eof = true;
-        if (s->in.added)
-            loop_fd_del(s->loop, &s->in);
-        return false;
-    }
-    s->pos = 0;
-    s->len = filter(s, (size_t)n);
-    return true;
 }
 
 static void deliver(struct chardev_stdio *s)
@@ -165,18 +157,46 @@ static void deliver(struct chardev_stdio *s)
         s->pos += s->c.input(s->c.opaque, s->buf + s->pos, s->len - s->pos);
 }
 
-/* Input from a terminal or pipe is watched only while there is room for it; the keys behind Ctrl-A
- * must work even when the guest takes nothing, so a terminal is read on and bytes are dropped. */
+/* Reads what fits behind the bytes that still wait.  The keys behind Ctrl-A must work even when the
+ * guest takes nothing: from a terminal more is read, and what is not for us is lost.  False when
+ * there is nothing to read now, or never again. */
+static bool refill(struct chardev_stdio *s)
+{
+    u8 spill[256], *to = spill;
+    size_t room = sizeof(spill);
+    ssize_t n;
+    memmove(s->buf, s->buf + s->pos, s->len - s->pos);
+    s->len -= s->pos;
+    s->pos = 0;
+    if (s->len < sizeof(s->buf)) {
+        to = s->buf + s->len;
+        room = sizeof(s->buf) - s->len;
+    } else if (!s->raw) {
+        return false;
+    }
+    do
+        n = read(STDIN_FILENO, to, room);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EAGAIN)
+        return false;
+    if (n <= 0) {
+        s->eof = true;
+        watch(s, false);
+        return false;
+    }
+    n = (ssize_t)filter(s, to, (size_t)n);
+    if (to != spill)
+        s->len += (size_t)n;
+    return true;
+}
+
 static void on_input(void *opaque, u32 revents)
 {
     struct chardev_stdio *s = opaque;
+    refill(s);
     deliver(s);
-    if (s->pos < s->len && !s->raw) {
-        loop_fd_mod(s->loop, &s->in, 0);
-        return;
-    }
-    if (refill(s))
-        deliver(s);
+    if (s->pos < s->len && !s->raw)
+        watch(s, false); /* until the guest has room */
 }
 
 static void on_pump(void *opaque)
@@ -186,8 +206,7 @@ static void on_pump(void *opaque)
     if (s->pos < s->len || s->eof)
         return;
     if (!s->plain) {
-        if (s->in.added)
-            loop_fd_mod(s->loop, &s->in, EPOLLIN);
+        watch(s, true);
     } else if (refill(s)) {
         deliver(s);
         if (s->pos == s->len)
