@@ -56,9 +56,26 @@ struct frame {
 
 typedef void stub_fn(struct xsave_area *x, void *mem, struct frame *f);
 
+/* stub_entry.what */
+enum {
+    WHAT_MEM_WRITE = 1 << 0,
+    WHAT_ALIGN = 1 << 1,   /* memory must be aligned to its size */
+    WHAT_FLAGS = 1 << 2,   /* writes RFLAGS */
+    WHAT_X87 = 1 << 3,     /* the FXSAVE image goes in and out */
+    WHAT_IMP_IN = 1 << 4,  /* RAX and RDX are read */
+    WHAT_IMP_OUT = 1 << 5, /* RCX is written */
+    WHAT_GPR_RCX = 1 << 6, /* the written GPR comes back in rcx (else in rdx) */
+    WHAT_GPR_RAX = 1 << 7, /* or in rax */
+};
+
+enum { NO_OPERAND = 0xff };
+
+/* A stub and what is to be done around it. */
 struct stub_entry {
     u64 key; /* 0 = empty */
     stub_fn *fn;
+    u8 what;
+    u8 mem, gpr_in, gpr_out; /* which operand, or NO_OPERAND */
 };
 
 struct hostrun {
@@ -204,11 +221,17 @@ static struct shape shape_of(const struct insn *i, const struct op_row *r)
     return s;
 }
 
-static u64 key_of(const struct insn *i, const struct shape *s)
+/* Everything that shapes a stub; where memory lies does not. */
+op_inline u64 key_of(const struct insn *i)
 {
-    return BIT64(63) | i->row | (u64)s->modrm << 16 | (u64)s->rex << 24 | (u64)i->vex_v << 32 |
-           (u64)i->vex_l << 36 | (u64)(s->has_imm ? (u8)i->imm : 0) << 40 |
-           (u64)(i->opcode & 7) << 48;
+    u64 modrm = i->modrm, rex = i->rex & 15;
+    if (i->has_mem) {
+        modrm &= 0x38;
+        rex &= REX_R | REX_W;
+    }
+    return BIT64(63) | i->row | modrm << 16 | rex << 24 | (u64)i->has_mem << 28 |
+           (u64)(i->mode == CODE64) << 29 | (u64)i->vex_v << 32 | (u64)i->vex_l << 36 |
+           (u64)(u8)i->imm << 40 | (u64)(i->opcode & 7) << 48;
 }
 
 static void emit_guest(struct emit *e, const struct insn *i, const struct op_row *r,
@@ -331,30 +354,57 @@ static void serialize(void)
     __cpuid(0, a, b, c, d);
 }
 
-static stub_fn *make_stub(struct hostrun *h, const struct insn *i, const struct op_row *r,
-                          const struct shape *s, u64 key, struct stub_entry *entry)
+static void plan(struct stub_entry *s, const struct insn *i, const struct op_row *r)
 {
+    s->what = (r->attr & OPA_ALIGN ? WHAT_ALIGN : 0) | (r->flags_written ? WHAT_FLAGS : 0) |
+              (uses_x87(r) ? WHAT_X87 : 0);
+    s->mem = s->gpr_in = s->gpr_out = NO_OPERAND;
+    if (r->attr & OPA_IMP)
+        s->what |= WHAT_IMP_IN | (r->opcode & 1 ? WHAT_IMP_OUT : 0);
+    for (unsigned n = 0; n < i->nops; n++) {
+        u8 kind = i->opnd[n].kind, mode = r->mode[n];
+        if (kind == OPND_MEM) {
+            s->mem = (u8)n;
+            s->what |= r->access[n] & OPN_W ? WHAT_MEM_WRITE : 0;
+        } else if (kind == OPND_GPR || kind == OPND_GPR8H) {
+            if (in_rm(mode))
+                s->gpr_in = (u8)n;
+            if (r->access[n] & OPN_W) {
+                s->gpr_out = (u8)n;
+                s->what |= in_rm(mode) ? 0 : mode == AM_G ? WHAT_GPR_RCX : WHAT_GPR_RAX;
+            }
+        }
+    }
+}
+
+static __attribute__((noinline)) const struct stub_entry *make_stub(struct hostrun *h,
+                                                                    const struct insn *i,
+                                                                    const struct op_row *r, u64 key,
+                                                                    struct stub_entry *entry)
+{
+    struct shape s = shape_of(i, r);
     if (h->used + STUB_MAX > CODE_SIZE)
         reset_code(h);
     struct emit e = {.p = h->rw + h->used};
     emit_before(&e, i, r);
-    emit_guest(&e, i, r, s);
+    emit_guest(&e, i, r, &s);
     emit_after(&e, i, r);
     serialize();
+    plan(entry, i, r);
     entry->key = key;
     entry->fn = (stub_fn *)(h->rx + h->used);
     h->used += (e.n + 15) & ~15u;
-    return entry->fn;
+    return entry;
 }
 
-static stub_fn *find_stub(struct hostrun *h, const struct insn *i, const struct op_row *r)
+op_inline const struct stub_entry *find_stub(struct hostrun *h, const struct insn *i,
+                                             const struct op_row *r)
 {
-    struct shape s = shape_of(i, r);
-    u64 key = key_of(i, &s);
+    u64 key = key_of(i);
     struct stub_entry *entry = &h->table[key * 0x9e3779b97f4a7c15ull >> (64 - TABLE_BITS)];
     if (likely(entry->key == key))
-        return entry->fn;
-    return make_stub(h, i, r, &s, key, entry);
+        return entry;
+    return make_stub(h, i, r, key, entry);
 }
 
 /* -------------------------------------------------------- checks -- */
@@ -451,22 +501,19 @@ struct memop {
     void *p; /* host memory, or the bounce buffer */
 };
 
-static void memop_begin(struct cpu *c, const struct insn *i, const struct op_row *r,
-                        struct memop *m)
+op_inline void memop_begin(struct cpu *c, const struct insn *i, const struct stub_entry *s,
+                           struct memop *m)
 {
     struct hostrun *h = c->hostrun;
     m->p = h->bounce;
-    m->write = false;
     m->size = 0;
-    if (!i->has_mem)
+    m->lin = 0;
+    m->write = s->what & WHAT_MEM_WRITE;
+    if (s->mem == NO_OPERAND)
         return;
-    unsigned n = 0;
-    while (i->opnd[n].kind != OPND_MEM)
-        n++;
-    m->size = i->opnd[n].size;
-    m->write = r->access[n] & OPN_W;
+    m->size = i->opnd[s->mem].size;
     m->lin = mem_linear(c, i, m->size, m->write ? SEG_WRITE : SEG_READ);
-    if ((r->attr & OPA_ALIGN) && (m->lin & (m->size - 1)))
+    if ((s->what & WHAT_ALIGN) && unlikely(m->lin & (m->size - 1)))
         cpu_gp(c, 0);
     void *p = tlb_lookup(c->tlb, m->lin, m->size, m->write ? TLB_WRITE : TLB_READ);
     if (likely(p)) {
@@ -494,34 +541,26 @@ static bool memop_written(const struct cpu *c, const struct hostrun *h, const st
     return false;
 }
 
-static void gprs_in(struct cpu *c, const struct insn *i, const struct op_row *r, struct frame *f)
+op_inline void gprs_in(struct cpu *c, const struct insn *i, const struct stub_entry *s,
+                       struct frame *f)
 {
-    if (r->attr & OPA_IMP) {
+    if (s->gpr_in != NO_OPERAND)
+        f->rdx = reg_read(c, &i->opnd[s->gpr_in]);
+    if (unlikely(s->what & WHAT_IMP_IN)) {
         f->rax = c->s.gpr[RAX];
         f->rdx = c->s.gpr[RDX];
-        return;
-    }
-    for (unsigned n = 0; n < i->nops; n++) {
-        const struct operand *o = &i->opnd[n];
-        if ((o->kind == OPND_GPR || o->kind == OPND_GPR8H) && in_rm(r->mode[n]))
-            f->rdx = reg_read(c, o);
     }
 }
 
-static void gprs_out(struct cpu *c, const struct insn *i, const struct op_row *r,
-                     const struct frame *f)
+op_inline void gprs_out(struct cpu *c, const struct insn *i, const struct stub_entry *s,
+                        const struct frame *f)
 {
-    if ((r->attr & OPA_IMP) && (r->opcode == 0x61 || r->opcode == 0x63)) {
+    if (unlikely(s->what & WHAT_IMP_OUT))
         c->s.gpr[RCX] = (u32)f->rcx;
+    if (s->gpr_out == NO_OPERAND)
         return;
-    }
-    for (unsigned n = 0; n < i->nops; n++) {
-        const struct operand *o = &i->opnd[n];
-        if ((o->kind != OPND_GPR && o->kind != OPND_GPR8H) || !(r->access[n] & OPN_W))
-            continue;
-        u64 v = in_rm(r->mode[n]) ? f->rdx : r->mode[n] == AM_G ? f->rcx : f->rax;
-        reg_write(c, o, v);
-    }
+    u64 v = s->what & WHAT_GPR_RCX ? f->rcx : s->what & WHAT_GPR_RAX ? f->rax : f->rdx;
+    reg_write(c, &i->opnd[s->gpr_out], v);
 }
 
 /* The last x87 instruction's own address, operand and opcode. */
@@ -550,6 +589,32 @@ static void vector_zero(struct cpu *c, bool all)
         memset(c->s.x.xmm, 0, n * 16);
 }
 
+/* Around an x87 or MMX stub: pointers stay the guest's, and with CR0.NE clear an exception that is
+ * pending is masked for this one instruction. */
+static void run_x87(struct cpu *c, const struct insn *i, const struct op_row *r, stub_fn *stub,
+                    void *mem)
+{
+    struct xsave_area *x = &c->s.x;
+    struct hostrun *h = c->hostrun;
+    u64 fip = x->fip, fdp = x->fdp, ea = i->has_mem ? insn_ea(c, i) : 0;
+    u16 fop = x->fop, fcw = x->fcw;
+    bool ignne = unlikely(x87_pending(c)) && x87_waits(r);
+    if (ignne)
+        x->fcw |= 0x3f;
+    h->x87 = true;
+    stub(x, mem, &h->frame);
+    h->x87 = false;
+    if (ignne && r->op != OP_fldcw)
+        x->fcw = fcw;
+    x->fip = fip;
+    x->fdp = fdp;
+    x->fop = fop;
+    if (r->op == OP_fninit)
+        x->fip = x->fdp = x->fop = 0;
+    else if (r->unit == UNIT_x87 && !x87_control(r))
+        x87_pointers(c, i, ea);
+}
+
 void exec_hostrun(struct cpu *c, const struct insn *i)
 {
     const struct op_row *r = &op_rows[i->row];
@@ -562,40 +627,24 @@ void exec_hostrun(struct cpu *c, const struct insn *i)
         vector_zero(c, r->op == OP_vzeroall);
         return;
     }
-    u64 ea = i->has_mem ? insn_ea(c, i) : 0;
-    memop_begin(c, i, r, &m);
-    stub_fn *stub = find_stub(h, i, r);
-    u64 fip = c->s.x.fip, fdp = c->s.x.fdp;
-    u16 fop = c->s.x.fop;
-    gprs_in(c, i, r, f);
+    const struct stub_entry *s = find_stub(h, i, r);
+    memop_begin(c, i, s, &m);
+    gprs_in(c, i, s, f);
     f->mxcsr_in = f->mxcsr_out = c->s.x.mxcsr;
     f->ax = flags_to_ax(c->s.rflags);
     f->faulted = 0;
-    u16 fcw = c->s.x.fcw;
-    bool ignne = unlikely(x87_pending(c)) && uses_x87(r) && x87_waits(r);
-    if (ignne)
-        c->s.x.fcw |= 0x3f;
-    h->x87 = uses_x87(r);
     current = h;
-    stub(&c->s.x, m.p, f);
+    if (s->what & WHAT_X87)
+        run_x87(c, i, r, s->fn, m.p);
+    else
+        s->fn(&c->s.x, m.p, f);
     c->s.x.mxcsr = f->mxcsr_out;
-    if (ignne && r->op != OP_fldcw)
-        c->s.x.fcw = fcw;
-    if (uses_x87(r)) {
-        c->s.x.fip = fip;
-        c->s.x.fdp = fdp;
-        c->s.x.fop = fop;
-        if (r->op == OP_fninit)
-            c->s.x.fip = c->s.x.fdp = c->s.x.fop = 0;
-        else if (r->unit == UNIT_x87 && !x87_control(r))
-            x87_pointers(c, i, ea);
-    }
     if (unlikely(f->faulted))
         simd_fault(c);
-    if (r->flags_written)
+    if (s->what & WHAT_FLAGS)
         flags_from_ax(c, f->ax);
-    gprs_out(c, i, r, f);
-    if (m.size && m.write && (r->unit != UNIT_x87 || memop_written(c, h, &m)))
+    gprs_out(c, i, s, f);
+    if (unlikely(m.size) && m.write && (r->unit != UNIT_x87 || memop_written(c, h, &m)))
         mmu_write_bytes(c, m.lin, h->bounce, m.size);
 }
 
