@@ -196,10 +196,15 @@ void guest_run(struct guest *g, const struct insn_case *c, struct insn_result *o
     memcpy(g->vm.mem.hva + GPA_DATA, c->data, DATA_SIZE);
 
     memcpy(s.gpr, c->gpr, sizeof(s.gpr));
-    s.rip = CODE_BASE + c->offset;
+    s.rip = case_rip(c);
     s.rflags = c->rflags | (c->step ? FLAG_TF : 0);
-    bool is64 = c->insn.mode == CODE64;
-    set_segment(&s.seg[CS], is64 ? SEL_CODE64 : SEL_CODE32, is64 ? 0xa0fb : 0xc0fb);
+    if (c->insn.mode == CODE64)
+        set_segment(&s.seg[CS], SEL_CODE64, 0xa0fb);
+    else if (c->insn.mode == CODE32)
+        set_segment(&s.seg[CS], SEL_CODE32, 0xc0fb);
+    else
+        s.seg[CS] =
+            (struct segment){.base = CODE_BASE, .limit = 0xfff, .sel = SEL_CODE16, .attr = 0x00fb};
     s.x = c->x;
     s.x.xstate_bv = 7;
 

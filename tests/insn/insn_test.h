@@ -22,6 +22,8 @@
 enum { DATA_RW = 2 * 4096, DATA_SIZE = 3 * 4096 };
 /* Selectors as Linux has them. */
 enum { SEL_CODE32 = 0x23, SEL_DATA = 0x2b, SEL_CODE64 = 0x33 };
+/* 16-bit code: the first entry of the LDT, base CODE_BASE, 4 KiB. */
+enum { SEL_CODE16 = 0x07 };
 
 struct insn_case {
     u8 code[32]; /* the instruction, then INT3 */
@@ -45,6 +47,12 @@ struct insn_result {
     u8 data[DATA_SIZE];
 };
 
+/* RIP at the start of a case. */
+static inline u64 case_rip(const struct insn_case *c)
+{
+    return (c->insn.mode == CODE16 ? 0 : CODE_BASE) + c->offset;
+}
+
 /* A 64-bit random number; *s is the state. */
 u64 rng(u64 *s);
 
@@ -56,7 +64,8 @@ const char *row_skipped(const struct op_row *r);
 
 /* After guest_open(): the engine's signal handlers go on working. */
 bool native_open(void);
-bool native_has_32(void);
+/* Whether the host's kernel lets us run such code. */
+bool native_has(enum code_mode mode);
 void native_run(const struct insn_case *c, struct insn_result *out);
 
 struct guest;

@@ -136,7 +136,7 @@ static void put_vex(struct encoding *e, const struct op_row *r, enum code_mode m
 
 static void put_prefixes(struct encoding *e, const struct op_row *r, enum code_mode mode, u64 *s)
 {
-    if (one_in(s, 16))
+    if (mode == CODE16 ? !one_in(s, 4) : one_in(s, 16))
         put(e, 0x67);
     if (mode == CODE64 && one_in(s, 16))
         put(e, 0x65);

@@ -8,11 +8,13 @@
  */
 #include "insn_test.h"
 
+#include <asm/ldt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -27,7 +29,7 @@ static struct {
     u8 home_fp[16384] __attribute__((aligned(64)));
     u32 home_fp_size;
     u8 *data, *code;
-    bool has_32;
+    bool has_32, has_16;
     struct sigaction engines[32]; /* handlers that were there before ours */
 } native;
 
@@ -55,8 +57,10 @@ static void load(ucontext_t *uc)
     for (unsigned n = 0; n < 16; n++)
         g[reg_of[n]] = c->gpr[n];
     g[REG_EFL] = c->rflags | (c->step ? FLAG_TF : 0);
-    g[REG_RIP] = CODE_BASE + c->offset;
-    u64 sel = c->insn.mode == CODE64 ? SEL_CODE64 : SEL_CODE32;
+    g[REG_RIP] = case_rip(c);
+    u64 sel = c->insn.mode == CODE64   ? SEL_CODE64
+              : c->insn.mode == CODE32 ? SEL_CODE32
+                                       : SEL_CODE16;
     g[REG_CSGSFS] = (g[REG_CSGSFS] & ~0xffffll) | sel;
 
     memcpy(fp, &c->x, 32);               /* x87 control, MXCSR */
@@ -139,13 +143,15 @@ bool native_open(void)
     u32 ok = 0;
     __asm__("lar %1, %0; setz %b0" : "=r"(ok) : "r"(SEL_CODE32) : "cc");
     native.has_32 = ok & 1;
+    struct user_desc d = {.base_addr = CODE_BASE, .limit = 0xfff, .contents = 2, .useable = 1};
+    native.has_16 = native.has_32 && !syscall(SYS_modify_ldt, 1, &d, sizeof(d));
     __asm__ volatile("mov %0, %%ds; mov %0, %%es" ::"r"(SEL_DATA));
     return true;
 }
 
-bool native_has_32(void)
+bool native_has(enum code_mode mode)
 {
-    return native.has_32;
+    return mode == CODE64 || (mode == CODE32 ? native.has_32 : native.has_16);
 }
 
 void native_run(const struct insn_case *c, struct insn_result *out)

@@ -3,7 +3,7 @@
  * Every user-mode row of the op table, on the real processor and on an engine: registers, flags
  * (save those that the table calls undefined), vector and x87 state, memory, faults.
  *
- *   test_insn [--engine interp|soft] [--count N] [--seed N] [--row MNEMONIC] [--mode 32|64]
+ *   test_insn [--engine interp|soft] [--count N] [--seed N] [--row MNEMONIC] [--mode 16|32|64]
  *             [--verbose]
  *
  * count: cases a row and mode.  Not compared: the x87 instruction and data pointers (processors
@@ -21,7 +21,7 @@ struct options {
     unsigned count;
     u64 seed;
     const char *row;
-    unsigned mode; /* 0 = both */
+    unsigned mode; /* 0 = all */
     bool verbose;
 };
 
@@ -175,7 +175,7 @@ static void report(const struct insn_case *c, const struct insn_result *n,
                    const struct insn_result *g)
 {
     char text[128];
-    insn_print(&c->insn, CODE_BASE + c->offset, text, sizeof(text));
+    insn_print(&c->insn, case_rip(c), text, sizeof(text));
     fprintf(stderr, "%u bits: %s (", c->insn.mode * 8, text);
     for (unsigned k = 0; k < c->insn.len; k++)
         fprintf(stderr, "%s%02x", k ? " " : "", c->code[k]);
@@ -278,11 +278,12 @@ static bool parse(struct options *o, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    static const enum code_mode modes[] = {CODE64, CODE32, CODE16};
     struct options o;
     struct totals t = {0};
     if (!parse(&o, argc, argv)) {
         fprintf(stderr, "usage: test_insn [--engine E] [--count N] [--seed N] [--row MNEMONIC]"
-                        " [--mode 32|64] [--verbose]\n");
+                        " [--mode 16|32|64] [--verbose]\n");
         return 2;
     }
     struct guest *g = guest_open(o.engine);
@@ -292,10 +293,9 @@ int main(int argc, char **argv)
         const struct op_row *r = &op_rows[n];
         if ((o.row && strcmp(op_names[r->op], o.row)) || row_skipped(r))
             continue;
-        if (o.mode != 32)
-            run_row(&o, g, r, CODE64, &t);
-        if (o.mode != 64 && native_has_32())
-            run_row(&o, g, r, CODE32, &t);
+        for (unsigned m = 0; m < ARRAY_SIZE(modes); m++)
+            if ((!o.mode || o.mode == modes[m] * 8u) && native_has(modes[m]))
+                run_row(&o, g, r, modes[m], &t);
     }
     if (o.verbose)
         guest_stats(g);
