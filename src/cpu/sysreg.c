@@ -415,8 +415,9 @@ void exec_lar(struct cpu *c, const struct insn *i)
     bool ok = visible(c, sel, &d);
     if (ok && !(d >> 44 & 1))
         ok = (c->long_mode ? longm : legacy) >> (d >> 40 & 0xf) & 1;
+    /* Intel calls bits 16-19 undefined; processors give the limit's. */
     if (ok)
-        gpr_write(c, i->opnd[0].reg, i->opnd[0].size, d >> 32 & 0x00f0ff00);
+        gpr_write(c, i->opnd[0].reg, i->opnd[0].size, d >> 32 & 0x00ffff00);
     set_zf(c, ok);
 }
 

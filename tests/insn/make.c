@@ -65,10 +65,6 @@ const char *row_skipped(const struct op_row *r)
     case OP_smsw:
     case OP_str:
         return "the host's kernel emulates it (UMIP)";
-    case OP_lar:
-    case OP_lsl:
-    case OP_verr:
-    case OP_verw:
     case OP_movsr:
     case OP_lds:
     case OP_les:
@@ -426,6 +422,21 @@ static void help(struct insn_case *c, const struct op_row *r, u8 *data, u64 *s)
         make_image(c, r, data, s);
     }
     switch (r->op) {
+    case OP_lar:
+    case OP_lsl:
+    case OP_verr:
+    case OP_verw: { /* the entries that guest.c's GDT has as Linux has them */
+        static const u16 sels[] = {0, 3, SEL_CODE32, SEL_DATA, SEL_CODE64, 0x10, 0x18, 0x20, 0x28};
+        const struct operand *o = &i->opnd[i->nops - 1];
+        u16 sel = sels[below(s, ARRAY_SIZE(sels))];
+        if (o->kind == OPND_GPR && o->reg != RSP)
+            c->gpr[o->reg] = (c->gpr[o->reg] & ~0xffffull) | sel;
+        else if (data)
+            le16_put(data, sel);
+        else
+            c->gpr[RSP] &= ~0xffffull;
+        break;
+    }
     case OP_ldmxcsr:
     case OP_vldmxcsr:
         if (data) /* AMD has one more bit */
