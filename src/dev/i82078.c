@@ -13,7 +13,7 @@
  * Left out: SCAN, SAVE, RESTORE, OPTION, DRIVE SPECIFICATION, FORMAT AND WRITE (they answer as
  * invalid commands), sectors other than 512 bytes, deleted data marks on the medium, tape drives.
  */
-#include "dev/i82078.h"
+#include "dev/i82078_internal.h"
 
 #include "base/err.h"
 
@@ -24,8 +24,6 @@ enum { PORT_SRA, PORT_SRB, PORT_DOR, PORT_TDR, PORT_MSR, PORT_FIFO };
 enum { DOR_NRESET = 0x04, DOR_DMAGATE = 0x08 };
 enum { MSR_CB = 0x10, MSR_NONDMA = 0x20, MSR_DIO = 0x40, MSR_RQM = 0x80 };
 enum { CONFIG_POLL_OFF = 0x10, CONFIG_EFIFO_OFF = 0x20, CONFIG_EIS = 0x40 };
-
-enum { PHASE_COMMAND, PHASE_DMA, PHASE_IO, PHASE_PIO_IN, PHASE_PIO_OUT, PHASE_RESULT };
 
 /* Status registers. */
 enum { ST0_EC = 0x10, ST0_SE = 0x20, ST0_ABNORMAL = 0x40, ST0_INVALID = 0x80, ST0_POLL = 0xc0 };
@@ -70,11 +68,6 @@ static void load_medium(struct i82078_drive *d)
     d->heads = f->heads;
     d->sectors = f->sectors;
     d->rate = f->rate;
-}
-
-static struct i82078_drive *drive(struct i82078 *f, unsigned unit)
-{
-    return unit < 2 && f->drive[unit].type != I82078_NONE ? &f->drive[unit] : NULL;
 }
 
 /* A 360 KiB disk turns faster in a 1.2 MiB drive. */
@@ -180,7 +173,7 @@ static void submit(struct i82078 *f, enum blk_op op)
 /* Is the sector that the ID names on this medium, under this head?  Else ends the command. */
 static bool find_sector(struct i82078 *f)
 {
-    struct i82078_drive *d = drive(f, f->unit);
+    struct i82078_drive *d = i82078_unit(f, f->unit);
 
     if (!d || !d->blk || !rate_fits(f, d) || f->size_code != 2) {
         data_error(f, ST1_MA, 0);
@@ -367,7 +360,7 @@ static void start_data(struct i82078 *f)
     f->size_code = p[5];
     f->eot = p[6];
     f->count = f->cmd == CMD_VERIFY && p[1] & 0x80 ? p[8] : 0;
-    d = drive(f, f->unit);
+    d = i82078_unit(f, f->unit);
     if ((p[1] >> 2 & 1) != (p[3] & 1) || p[3] > 1)
         data_error(f, ST1_ND, 0);
     else if (is_write(f) && d && d->blk && d->blk->readonly)
@@ -387,7 +380,7 @@ static void start_format(struct i82078 *f)
     f->size_code = p[2];
     f->count = p[3];
     f->fill = p[5];
-    d = drive(f, f->unit);
+    d = i82078_unit(f, f->unit);
     f->cyl = d ? d->track : 0;
     f->sector = 1;
     if (!d || !d->blk || !rate_fits(f, d) || f->size_code != 2)
@@ -407,7 +400,7 @@ static void read_id(struct i82078 *f)
     f->unit = f->fifo[1] & 3;
     f->head = f->fifo[1] >> 2 & 1;
     f->size_code = 2;
-    d = drive(f, f->unit);
+    d = i82078_unit(f, f->unit);
     f->cyl = d ? d->track : 0;
     f->sector = 1;
     if (!d || !d->blk || !rate_fits(f, d) || f->head >= d->heads || d->track >= d->tracks) {
@@ -422,7 +415,7 @@ static void read_id(struct i82078 *f)
 
 static void seek_to(struct i82078 *f, unsigned unit, u8 track, u8 st0)
 {
-    struct i82078_drive *d = drive(f, unit);
+    struct i82078_drive *d = i82078_unit(f, unit);
 
     if (d) {
         if (d->track != track && d->blk)
@@ -452,7 +445,7 @@ static void recalibrate(struct i82078 *f)
 {
     unsigned unit = f->fifo[1] & 3;
 
-    seek_to(f, unit, 0, drive(f, unit) ? 0 : ST0_ABNORMAL | ST0_EC);
+    seek_to(f, unit, 0, i82078_unit(f, unit) ? 0 : ST0_ABNORMAL | ST0_EC);
 }
 
 static void sense_interrupt(struct i82078 *f)
@@ -476,7 +469,7 @@ static void sense_interrupt(struct i82078 *f)
 static void drive_status(struct i82078 *f)
 {
     unsigned unit = f->fifo[1] & 3;
-    const struct i82078_drive *d = drive(f, unit);
+    const struct i82078_drive *d = i82078_unit(f, unit);
     u8 st3 = 0x28 | (f->fifo[1] & 7); /* ready, two sides */
 
     if (d && !d->track)
@@ -778,7 +771,7 @@ static u64 dir_read(void *opaque, u64 off, unsigned size)
 {
     struct i82078 *f = opaque;
     unsigned unit = f->dor & 3;
-    const struct i82078_drive *d = drive(f, unit);
+    const struct i82078_drive *d = i82078_unit(f, unit);
 
     if (!d || !(f->dor & 0x10 << unit))
         return 0x7f;
@@ -848,67 +841,3 @@ int i82078_change_medium(struct i82078 *f, unsigned n, struct blk *b)
     pthread_mutex_unlock(&f->lock);
     return rc;
 }
-
-static const struct field i82078_fields[] = {
-    FIELD(struct i82078, drive[0].track),
-    FIELD_MAX(struct i82078, drive[0].changed, 1),
-    FIELD(struct i82078, drive[1].track),
-    FIELD_MAX(struct i82078, drive[1].changed, 1),
-    FIELD(struct i82078, dor),
-    FIELD_MAX(struct i82078, tdr, 3),
-    FIELD(struct i82078, dsr),
-    FIELD_MAX(struct i82078, ccr, 3),
-    FIELD_BYTES(struct i82078, config),
-    FIELD_BYTES(struct i82078, specify),
-    FIELD_MAX(struct i82078, locked, 1),
-    FIELD(struct i82078, perpendicular),
-    FIELD_MAX(struct i82078, phase, PHASE_RESULT),
-    FIELD_BYTES(struct i82078, fifo),
-    FIELD_MAX(struct i82078, fifo_pos, 15),
-    FIELD_MAX(struct i82078, fifo_len, 15),
-    FIELD_MAX(struct i82078, sense_pending, 15),
-    FIELD_BYTES(struct i82078, sense_st0),
-    FIELD_MAX(struct i82078, irq_level, 1),
-    FIELD_BYTES(struct i82078, pcn),
-    FIELD_MAX(struct i82078, busy, 15),
-    FIELD_MAX(struct i82078, cmd, 31),
-    FIELD_MAX(struct i82078, unit, 3),
-    FIELD(struct i82078, cyl),
-    FIELD_MAX(struct i82078, head, 1),
-    FIELD(struct i82078, sector),
-    FIELD(struct i82078, size_code),
-    FIELD(struct i82078, eot),
-    FIELD(struct i82078, count),
-    FIELD(struct i82078, fill),
-    FIELD_MAX(struct i82078, multi_track, 1),
-    FIELD(struct i82078, st1),
-    FIELD(struct i82078, st2),
-    FIELD_MAX(struct i82078, tc, 1),
-    FIELD(struct i82078, id_sector),
-    FIELD_MAX(struct i82078, buf_pos, 512),
-    FIELD_MAX(struct i82078, buf_len, 512),
-    FIELD_BYTES(struct i82078, buf),
-};
-
-static int i82078_loaded(void *obj, struct err *e)
-{
-    struct i82078 *f = obj;
-    bool pio = f->phase == PHASE_PIO_IN || f->phase == PHASE_PIO_OUT;
-
-    if (f->phase == PHASE_IO || (pio && f->buf_pos >= f->buf_len) || f->buf_pos > f->buf_len ||
-        (f->phase == PHASE_RESULT && f->fifo_pos >= f->fifo_len) ||
-        (f->fifo_len && f->fifo_pos >= f->fifo_len))
-        return err_set(e, EINVAL, "i82078: impossible transfer state");
-    if (f->phase != PHASE_COMMAND && f->phase != PHASE_RESULT &&
-        (!drive(f, f->unit) || !f->drive[f->unit].blk))
-        return err_set(e, EINVAL, "i82078: a transfer from a drive that is not there");
-    return 0;
-}
-
-const struct state_desc i82078_state = {
-    .name = "i82078",
-    .version = 1,
-    .fields = i82078_fields,
-    .nfields = ARRAY_SIZE(i82078_fields),
-    .loaded = i82078_loaded,
-};
