@@ -111,6 +111,7 @@ struct cpu {
     struct vm *vm;
     struct icache *icache;   /* the interpreter's decoded code (cpu/interp.c) */
     struct hostrun *hostrun; /* stubs that run vector and x87 code (cpu/hostrun.c) */
+    struct write_log *log;   /* lockstep: notes what is written; else NULL (cpu/mmu.h) */
     void *translator;        /* the translator's own, NULL under interp */
 };
 

@@ -461,13 +461,42 @@ static void store(u8 *p, unsigned size, u64 v)
     }
 }
 
+/* For lockstep; hva NULL: a device. */
+static void log_write(struct cpu *c, const u8 *hva, unsigned len)
+{
+    struct write_log *l = c->log;
+
+    if (!hva || len > WRITE_LOG_BYTES || l->count == WRITE_LOG_MAX) {
+        l->broken = true;
+        return;
+    }
+    struct write_entry *w = &l->entry[l->count++];
+    w->hva = (u8 *)hva;
+    w->len = len;
+    memcpy(w->old, hva, len);
+}
+
+/* True: nothing else may be done. */
+static bool logged(struct cpu *c, const u8 *hva, unsigned len, bool write)
+{
+    if (likely(!c->log))
+        return false;
+    if (write || !hva)
+        log_write(c, hva, len);
+    return c->log->broken;
+}
+
 static u64 place_read(struct cpu *c, const struct place *p, unsigned size)
 {
+    if (unlikely(logged(c, p->hva, size, false)))
+        return 0;
     return p->hva ? load(p->hva, size) : bus_read(&c->vm->mmio, p->gpa, size);
 }
 
 static void place_write(struct cpu *c, const struct place *p, unsigned size, u64 v)
 {
+    if (unlikely(logged(c, p->whva, size, true)))
+        return;
     if (p->whva) {
         store(p->whva, size, v);
         wrote(c, p->whva, size);
@@ -479,6 +508,10 @@ static void place_write(struct cpu *c, const struct place *p, unsigned size, u64
 
 static void place_read_bytes(struct cpu *c, const struct place *p, u8 *buf, unsigned len)
 {
+    if (unlikely(logged(c, p->hva, len, false))) {
+        memset(buf, 0, len);
+        return;
+    }
     if (p->hva) {
         memcpy(buf, p->hva, len);
         return;
@@ -493,6 +526,8 @@ static void place_read_bytes(struct cpu *c, const struct place *p, u8 *buf, unsi
 
 static void place_write_bytes(struct cpu *c, const struct place *p, const u8 *buf, unsigned len)
 {
+    if (unlikely(logged(c, p->whva, len, true)))
+        return;
     if (p->whva) {
         memcpy(p->whva, buf, len);
         wrote(c, p->whva, len);
@@ -661,6 +696,8 @@ void *mmu_rmw(struct cpu *c, u64 lin, unsigned size)
     struct place p = translate(c, lin, PF_W, c->mmu_idx);
     if (!p.hva || p.hva != p.whva)
         return NULL;
+    if (unlikely(c->log))
+        log_write(c, p.hva, size);
     if (page_told(c, p.hva))
         c->rmw_hva = p.hva;
     return p.hva;

@@ -98,6 +98,22 @@ bool mmu_fill(struct cpu *c, u64 lin, enum tlb_access a);
 /* Is the page at lin, which is mapped, a global one?  As mmu_fill() in all else. */
 bool mmu_global(struct cpu *c, u64 lin);
 
+/* ---- for lockstep ---- */
+
+/* While cpu.log is set (and cpu.tlb is the slow one), writes to memory are noted there, and devices
+ * are not touched: `broken` then says that the instruction cannot be tried like this. */
+enum { WRITE_LOG_MAX = 512, WRITE_LOG_BYTES = 64 };
+
+struct write_log {
+    bool broken;
+    u32 count;
+    struct write_entry {
+        u8 *hva;
+        u32 len;
+        u8 old[WRITE_LOG_BYTES], now[WRITE_LOG_BYTES]; /* now: the log's user fills it */
+    } entry[WRITE_LOG_MAX];
+};
+
 /* ---- maintenance ---- */
 
 void mmu_flush(struct cpu *c, bool global_too); /* CR3 load, CR0/CR4 changes */

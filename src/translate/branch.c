@@ -40,7 +40,7 @@ static void link_same_page(struct trans *t, u8 *rel32, u64 target)
         return;
     }
     const struct block *b = block_find(sc, t->cpage, off);
-    if (b) {
+    if (b && !sc->lockstep) {
         emit_patch(rel32, sc->rw + b->entry);
         return;
     }

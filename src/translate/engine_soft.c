@@ -140,8 +140,12 @@ void soft_turn(struct soft *sc)
         interp_step(c);
         return;
     }
-    flags_in(sc);
     sc->stats.enters++;
+    if (unlikely(sc->lockstep)) {
+        sc->differs |= !lockstep_turn(sc->lockstep, sc, b);
+        return;
+    }
+    flags_in(sc);
     sc->enter(sc, sc->rx + b->entry);
 }
 
@@ -156,6 +160,8 @@ static enum run_exit soft_loop(struct soft *sc)
         take_writes(sc);
         if (!c->s.halted && !c->s.wait_sipi)
             soft_turn(sc);
+        if (unlikely(sc->differs))
+            return RUN_DIFFERS;
     }
 }
 
@@ -233,6 +239,12 @@ static int engine_vcpu_open(struct engine *en, struct vcpu *v, struct err *e)
     sc->interp_ops = calloc(OP_COUNT, sizeof(u64));
     rc = sc->trans && sc->interp_ops ? cache_open(sc, e)
                                      : err_set(e, ENOMEM, "vCPU %u: no memory", v->index);
+    if (!rc && v->vm->cpu.perf_map && !(sc->perf_map = perfmap_open(e)))
+        rc = -EIO;
+    if (!rc && v->vm->cpu.check && v->vm->ncpus > 1)
+        rc = err_set(e, EINVAL, "--check takes one processor");
+    if (!rc && v->vm->cpu.check && !(sc->lockstep = lockstep_new()))
+        rc = err_set(e, ENOMEM, "--check: no memory");
     sc->c.translator = sc;
     v->e = ev;
     return rc;
@@ -257,6 +269,9 @@ static void engine_vcpu_close(struct vcpu *v)
     cpu_close(&sc->c);
     pthread_mutex_destroy(&sc->lock);
     free(sc->trans);
+    free(sc->lockstep);
+    if (sc->perf_map)
+        fclose(sc->perf_map);
     free(v->e);
     v->e = NULL;
 }

@@ -228,7 +228,7 @@ const void *help_cross(struct soft *sc, struct site *st, u64 unused)
     leave(sc, rip);
     if (id)
         block_drop(sc, b);
-    else
+    else if (!sc->lockstep)
         interp_step(&sc->c);
     return NULL;
 }
@@ -259,6 +259,8 @@ const void *help_insn(struct soft *sc, struct site *st, u64 unused)
     u16 key = sc->key;
     bool live = sc->vec_live;
 
+    if (unlikely(sc->lockstep))
+        return leave(sc, rip);
     flags_out(sc);
     vec_save(sc);
     c->s.rip = rip;
@@ -311,6 +313,8 @@ const void *help_vec(struct soft *sc, struct site *st, u64 unused)
 
     if (vec_load(sc))
         return sc->rx + st->retry;
+    if (sc->lockstep)
+        return leave(sc, st->rip);
     /* one instruction after the other, until the guest masks its exceptions again */
     flags_out(sc);
     c->s.rip = st->rip;

@@ -387,6 +387,8 @@ static bool special(const struct tinsn *ti)
     case OP_clwb:
         return true;
     case OP_rdpid:
+    case OP_rdrand:
+    case OP_rdseed:
         return true;
     default:
         break;

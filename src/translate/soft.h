@@ -17,6 +17,8 @@
 #include "cpu/mmu.h"
 #include "translate/emit.h"
 
+#include <stdio.h>
+
 enum {
     S0 = R10, /* scratch: address, then offset in page */
     S1 = R11, /* scratch: TLB entry, then host page; the site record when leaving */
@@ -160,8 +162,10 @@ struct soft {
     pthread_t thread;    /* valid while running */
     bool running;
     struct soft_stats stats;
-    u64 *interp_ops; /* by enum op_id: instructions left to the interpreter */
-    void *perf_map;
+    u64 *interp_ops;           /* by enum op_id: instructions left to the interpreter */
+    struct lockstep *lockstep; /* --check, else NULL */
+    bool differs;              /* lockstep found a difference */
+    FILE *perf_map;            /* --perf-map, else NULL */
 };
 
 #define SOFT_OFF(field) ((u32)offsetof(struct soft, field))
@@ -205,6 +209,18 @@ void thunks_make(struct soft *sc);
 /* Translates the block at rip, whose bytes are at code (to the end of its page). NULL: the first
  * instruction is not for the translator (page crossing, undefined). */
 struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *code);
+
+/* ---- lockstep.c ---- */
+
+struct lockstep;
+struct lockstep *lockstep_new(void); /* NULL: no memory; free() frees it */
+/* Runs the block at s.rip on both engines; false: they differ, which was told on stderr. */
+bool lockstep_turn(struct lockstep *l, struct soft *sc, const struct block *b);
+
+/* ---- perfmap.c ---- */
+
+FILE *perfmap_open(struct err *e);
+void perfmap_block(struct soft *sc, const struct block *b, u64 rip, u64 bytes);
 
 /* ---- engine_soft.c ---- */
 

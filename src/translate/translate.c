@@ -220,6 +220,8 @@ struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *cod
     b->dep_hi = (u16)t->dep_hi;
     block_commit(sc, b, start);
     sc->page_writes[sc->cpages[cpage].ram_page] = (struct page_writes){0};
+    if (sc->perf_map)
+        perfmap_block(sc, b, rip, (u64)(e->p - start));
     sc->stats.blocks++;
     sc->stats.guest_bytes += b->len;
     sc->stats.host_bytes += (u64)(e->p - start);
