@@ -129,6 +129,7 @@ void soft_turn(struct soft *sc)
     struct cpu *c = &sc->c;
 
     soft_refresh(sc);
+    sc->tsc_offset = clock_tsc_offset(c->vm->clock) + (u64)c->s.tsc_offset;
     if (unlikely(sc->key & KEY_BAD || cpu_must_step(c))) {
         sc->stats.interp_blocks++;
         interp_block(c);

@@ -75,7 +75,8 @@ static u16 current_key(const struct soft *sc)
     const struct cpu *c = &sc->c;
     u16 key = 0;
 
-    if (c->real || c->vm86 || c->code == CODE16 || c->tlb == &c->tlbs[MMU_SLOW])
+    if (c->real || c->vm86 || c->cpl == 1 || c->cpl == 2 || c->code == CODE16 ||
+        c->tlb == &c->tlbs[MMU_SLOW])
         return KEY_BAD;
     if (c->code == CODE64) {
         key |= KEY_64;

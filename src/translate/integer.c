@@ -112,6 +112,11 @@ static bool gen_memory(struct trans *t, struct tinsn *ti)
             reg_op = k;
         }
     u8 align = ti->row->attr & OPA_ALIGN ? o->size - 1 : 0;
+    if (i->op == OP_cmpxchg8b && o->size == 16) {
+        if (!cpuid_has(t->sc->c.model, FEAT_cx16))
+            return false;
+        align = 15;
+    }
     flags_keep(t, live_in(ti));
     struct ememory m = mem_operand(t, o->size, ti->row->access[n] & OPN_W, align);
     bool load = wants_host_flags(ti);
@@ -370,7 +375,7 @@ static bool special(const struct tinsn *ti)
 
     if (ti->row->attr & (OPA_CPL0 | OPA_IOPL | OPA_I64 | OPA_END | OPA_REP | OPA_REPZ))
         return true;
-    if (ti->row->attr & OPA_FAULT && !(ti->row->attr & OPA_HOST))
+    if (ti->row->attr & OPA_FAULT && !(ti->row->attr & OPA_HOST) && i->op != OP_cmpxchg8b)
         return true;
     switch (i->op) {
     case OP_push:
@@ -447,8 +452,16 @@ bool gen_insn(struct trans *t, struct tinsn *ti)
     case OP_btr:
     case OP_btc:
         if (i->has_mem && i->opnd[1].kind != OPND_IMM)
-            return false;
+            return gen_system(t, ti);
         break;
+    case OP_cli:
+    case OP_sti:
+    case OP_swapgs:
+    case OP_pushf:
+    case OP_rdtsc:
+    case OP_rdtscp:
+    case OP_movsr:
+        return gen_system(t, ti);
     default:
         break;
     }

@@ -153,8 +153,7 @@ static struct stub *slow_stub(struct trans *t, u8 *from, u8 *retry, unsigned siz
     return s;
 }
 
-/* S0 holds the linear address. */
-static struct ememory check_s0(struct trans *t, u8 *retry, unsigned size, bool write, u8 align)
+struct ememory mem_check(struct trans *t, u8 *retry, unsigned size, bool write, u8 align)
 {
     struct emit *e = t->e;
     struct stub *s;
@@ -218,7 +217,7 @@ struct ememory mem_operand(struct trans *t, unsigned size, bool write, u8 align)
         emit_rm(e, X_ADD_LOAD | (t->code64 ? E_W : 0), S0,
                 mem_gs((u32)offsetof(struct soft, c.s.seg[0].base) +
                        i->seg * (u32)sizeof(struct segment)));
-    return check_s0(t, retry, size, write, align);
+    return mem_check(t, retry, size, write, align);
 }
 
 struct ememory mem_stack(struct trans *t, u8 base, s32 disp, unsigned size, bool write)
@@ -230,5 +229,5 @@ struct ememory mem_stack(struct trans *t, u8 base, s32 disp, unsigned size, bool
         emit_rm(e, X_LEA | (t->code64 ? E_W : 0), S0, mem_at(base, disp));
     else
         emit_rr(e, X_MOV_LOAD | (t->code64 ? E_W : 0), S0, base);
-    return check_s0(t, retry, size, write, 0);
+    return mem_check(t, retry, size, write, 0);
 }

@@ -120,7 +120,8 @@ struct soft {
     u32 kick;  /* atomic: leave translated code soon */
     u32 flags; /* AL = OF (0, 1), AH = SF ZF AF PF CF as LAHF has them */
     u64 tmp;
-    u64 target; /* where the entry thunk jumps to */
+    u64 tsc_offset; /* guest TSC - host TSC */
+    u64 target;     /* where the entry thunk jumps to */
     u64 host_rsp;
     u8 vec_live; /* guest vector and x87 state is in the host's registers */
     u8 vec_avx;  /* XSAVE saves AVX state */

@@ -100,6 +100,8 @@ void flags_load(struct trans *t, u8 park);
 struct ememory mem_operand(struct trans *t, unsigned size, bool write, u8 align);
 /* The same for [base + disp] in the stack segment. */
 struct ememory mem_stack(struct trans *t, u8 base, s32 disp, unsigned size, bool write);
+/* The same for the linear address in S0, which code from `retry` on puts there. */
+struct ememory mem_check(struct trans *t, u8 *retry, unsigned size, bool write, u8 align);
 /* Whether the memory operand of i can be done here. */
 bool mem_supported(const struct trans *t, const struct insn *i);
 /* The address itself into reg (LEA); reg S0 or S1 or a guest register. */
@@ -122,5 +124,9 @@ void stubs_emit(struct trans *t);
 
 /* Any instruction that is not a branch; false: not done here. */
 bool gen_insn(struct trans *t, struct tinsn *ti);
+
+/* ---- system.c ---- */
+
+bool gen_system(struct trans *t, struct tinsn *ti);
 
 #endif

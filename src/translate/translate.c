@@ -72,6 +72,14 @@ static void check_second_page(struct trans *t, u64 rip)
     s->check = check;
 }
 
+/* CLI and STI in the kernel are done without leaving. */
+static bool ends_block(const struct trans *t, const struct tinsn *ti)
+{
+    if ((ti->i.op == OP_cli || ti->i.op == OP_sti) && !(t->key & KEY_USER) && !t->sc->lockstep)
+        return false;
+    return ti->row->attr & OPA_END;
+}
+
 /* Decodes into t->insns; t->n = 0: the first one is not for us. */
 static void read_block(struct trans *t, u64 rip)
 {
@@ -93,7 +101,7 @@ static void read_block(struct trans *t, u64 rip)
         insn_flags(ti);
         off += ti->i.len;
         t->n++;
-        if (!(ti->row->attr & OPA_END))
+        if (!ends_block(t, ti))
             continue;
         if (ti->i.op != OP_jcc || ++jccs == JCCS_MAX || off >= PAGE_SIZE ||
             block_find(t->sc, t->cpage, (u16)off))
@@ -120,9 +128,9 @@ static bool is_branch(const struct tinsn *ti)
 }
 
 /* Does control come to the next instruction from the code that was made for this one? */
-static bool falls_through(const struct tinsn *ti, bool interpreted)
+static bool falls_through(const struct trans *t, const struct tinsn *ti, bool interpreted)
 {
-    if (!(ti->row->attr & OPA_END))
+    if (!ends_block(t, ti))
         return true;
     return !interpreted && (ti->i.op == OP_jcc || ti->i.op == OP_loop || ti->i.op == OP_jcxz);
 }
@@ -134,7 +142,7 @@ static bool generate(struct trans *t, struct tinsn *ti)
     u8 *start = e->p;
     unsigned nstubs = t->nstubs;
     enum form form = t->form;
-    bool vec_ready = t->vec_ready, end = ti->row->attr & OPA_END;
+    bool vec_ready = t->vec_ready, end = ends_block(t, ti);
 
     if (ti->label) {
         flags_keep(t, live_in(ti));
@@ -146,13 +154,13 @@ static bool generate(struct trans *t, struct tinsn *ti)
     }
     ti->host = e->p;
     if (end ? is_branch(ti) && gen_branch(t, ti) : gen_insn(t, ti))
-        return falls_through(ti, false);
+        return falls_through(t, ti, false);
     e->p = start;
     t->nstubs = nstubs;
     t->form = form;
     t->vec_ready = vec_ready;
     gen_interp(t, ti, end);
-    return falls_through(ti, true);
+    return falls_through(t, ti, true);
 }
 
 static void emit_header(struct trans *t, u64 rip)

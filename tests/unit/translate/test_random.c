@@ -159,7 +159,6 @@ static bool wanted(const struct insn *i)
     case OP_fnsave:
     case OP_frstor:
     case OP_movsr:
-    case OP_pushf:
     case OP_enter:
     case OP_leave:
     case OP_popa:
