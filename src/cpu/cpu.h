@@ -76,7 +76,7 @@ struct cpu {
     u64 tlb_large[64]; /* which 2 MiB regions (hashed) hold parts of large pages */
     struct tlb tlbs[MMU_IDX_COUNT];
     struct code_map code_map;
-    struct walk_cache { /* where the last walks of 4-level paging found a 2 MiB region; mmu.c */
+    struct walk_cache {  /* where the last walks of 4-level paging found a 2 MiB region; mmu.c */
         u64 tag;         /* lin >> 21 */
         u64 epoch;       /* good while tlb_epoch is the same */
         const u8 *table; /* its page table, or NULL: one page of 2 MiB */
@@ -104,6 +104,7 @@ struct cpu {
     bool code_changed; /* this instruction wrote to a PAGE_CODE page: cached code is stale */
     bool leave;        /* the run loop must look at modes and events before the next instruction:
                           set by whatever changes mode, CPL, IF, paging, TF, breakpoints */
+    u32 pauses;        /* PAUSE instructions, for giving way now and then */
     u64 insn_count;    /* instructions begun, for --stats and bisecting */
 
     const struct cpuid_model *model;

@@ -8,6 +8,8 @@
 #include "cpu/operand.h"
 #include "cpu/ops.h"
 
+#include <sched.h>
+
 void exec_jcc(struct cpu *c, const struct insn *i)
 {
     if (flags_cond(c->s.rflags, i->opcode & 15))
@@ -85,10 +87,14 @@ void exec_nop(struct cpu *c, const struct insn *i)
 {
 }
 
-/* Spinning guests: hint the host, whose other thread may hold what is waited for. */
+/* A guest that spins waits for another of its processors, which may be waiting for this host
+ * thread's turn to end: now and then it gives way. */
 void exec_pause(struct cpu *c, const struct insn *i)
 {
-    __builtin_ia32_pause();
+    if (c->vm->ncpus > 1 && (++c->pauses & 63) == 0)
+        sched_yield();
+    else
+        __builtin_ia32_pause();
 }
 
 /* The host's own fences, for the host's non-temporal stores too (MOVNTDQ and the like run as they
