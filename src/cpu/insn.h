@@ -29,9 +29,9 @@ enum opnd_kind {
     OPND_SREG,  /* enum seg_reg */
     OPND_CR,
     OPND_DR,
-    OPND_ST,  /* x87 register ST(reg) */
-    OPND_MMX, /* reg 0-7 */
-    OPND_VEC, /* xmm (size 16 or less: scalar) or ymm (size 32) register 0-15 */
+    OPND_ST,      /* x87 register ST(reg) */
+    OPND_MMX,     /* reg 0-7 */
+    OPND_VEC,     /* xmm (size 16 or less: scalar) or ymm (size 32) register 0-15 */
     OPND_STR_SRC, /* implied [seg:rSI] */
     OPND_STR_DST, /* implied [ES:rDI] */
 };
@@ -44,14 +44,14 @@ struct operand {
 
 /* insn.prefixes */
 enum {
-    PFX_LOCK  = 1 << 0,
-    PFX_REP   = 1 << 1, /* F3, where it is a repeat prefix */
+    PFX_LOCK = 1 << 0,
+    PFX_REP = 1 << 1,   /* F3, where it is a repeat prefix */
     PFX_REPNE = 1 << 2, /* F2, where it is a repeat prefix */
-    PFX_66    = 1 << 3,
-    PFX_67    = 1 << 4,
-    PFX_SEG   = 1 << 5, /* a segment override that has effect */
-    PFX_F3    = 1 << 6, /* F3 is there, in whatever role */
-    PFX_F2    = 1 << 7,
+    PFX_66 = 1 << 3,
+    PFX_67 = 1 << 4,
+    PFX_SEG = 1 << 5, /* a segment override that has effect */
+    PFX_F3 = 1 << 6,  /* F3 is there, in whatever role */
+    PFX_F2 = 1 << 7,
 };
 
 enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8, REX = 0x40 };
@@ -59,20 +59,20 @@ enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8, REX = 0x40 };
 enum { MEM_NONE = 0xff, MEM_RIP = 0x10 }; /* insn.base, insn.index: none; RIP-relative */
 
 struct insn {
-    u16 op;  /* enum op_id: the mnemonic */
-    u16 row; /* index into op_rows[] */
-    u8 len;  /* bytes, 1-15 */
-    u8 mode; /* enum code_mode */
+    u16 op;      /* enum op_id: the mnemonic */
+    u16 row;     /* index into op_rows[] */
+    u8 len;      /* bytes, 1-15 */
+    u8 mode;     /* enum code_mode */
     u8 opsize;   /* effective operand size: 2, 4 or 8 (byte forms: see the operands) */
     u8 addrsize; /* effective address size: 2, 4 or 8 */
     u8 prefixes; /* PFX_* */
     u8 rex;      /* REX_* from REX or VEX; REX itself set when a REX prefix is there */
     bool vex;
-    u8 vex_l;    /* 0 = 128 bits, 1 = 256 */
-    u8 vex_v;    /* VEX.vvvv, not inverted */
-    u8 map;      /* 0 = one byte, 1 = 0F, 2 = 0F38, 3 = 0F3A */
-    u8 opcode;   /* last opcode byte; low nibble is the condition for jcc, setcc, cmovcc */
-    u8 modrm;    /* 0 when there is none (has_modrm) */
+    u8 vex_l;  /* 0 = 128 bits, 1 = 256 */
+    u8 vex_v;  /* VEX.vvvv, not inverted */
+    u8 map;    /* 0 = one byte, 1 = 0F, 2 = 0F38, 3 = 0F3A */
+    u8 opcode; /* last opcode byte; low nibble is the condition for jcc, setcc, cmovcc */
+    u8 modrm;  /* 0 when there is none (has_modrm) */
     bool has_modrm;
     bool has_mem;
     u8 seg;   /* enum seg_reg of the memory operand, default or override */

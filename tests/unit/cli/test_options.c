@@ -56,11 +56,12 @@ static void test_defaults(void **state)
 
 static void test_machine(void **state)
 {
-    assert_int_equal(parse("-c4 -m 2G --disk a.img,bus=virtio,readonly,cache=none --disk=b,,c.img,snapshot "
-                           "x/d.img --cdrom none --cdrom y.iso --floppy f --net none --boot dc "
-                           "--serial none --serial file:out --debug-exit --no-reboot "
-                           "--uuid 00112233-4455-6677-8899-aabbccddeeff"),
-                     0);
+    assert_int_equal(
+        parse("-c4 -m 2G --disk a.img,bus=virtio,readonly,cache=none --disk=b,,c.img,snapshot "
+              "x/d.img --cdrom none --cdrom y.iso --floppy f --net none --boot dc "
+              "--serial none --serial file:out --debug-exit --no-reboot "
+              "--uuid 00112233-4455-6677-8899-aabbccddeeff"),
+        0);
     assert_int_equal(c.m.cpus, 4);
     assert_int_equal(c.m.memory, 2 * GIB);
     assert_int_equal(c.m.ndisks, 3);
