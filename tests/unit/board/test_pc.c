@@ -188,13 +188,99 @@ static void test_two_machines(void **state)
     }
 }
 
+/* ---- a kernel of each kind checks what it was given, and says so by the debug exit ---- */
+
+enum { GUEST_FILE = 8192, GUEST_SAYS = 21 };
+
+/* jne +4; mov al, 21; out 0xf4, al; hlt: behind a comparison of 16, 32 or 64-bit code. */
+static const u8 say_yes[] = {0x75, 0x04, 0xb0, GUEST_SAYS, 0xe6, 0xf4, 0xf4};
+
+static void run_kernel(const u8 *file)
+{
+    struct machine m;
+    struct machine_config c = small();
+    char path[40];
+    struct err e;
+    snprintf(path, sizeof(path), "/tmp/wirt-kernel-%d", (int)getpid());
+    FILE *f = fopen(path, "w");
+    assert_int_equal(fwrite(file, 1, GUEST_FILE, f), GUEST_FILE);
+    fclose(f);
+    c.kernel = path;
+    c.debug_exit = true;
+    assert_int_equal(open_machine(&m, &c, &e), 0);
+    assert_int_equal(vm_run(&m.vm), VM_DEBUG);
+    assert_int_equal(m.vm.exit_code, GUEST_SAYS * 2 + 1);
+    close_machine(&m);
+    unlink(path);
+}
+
+static void test_multiboot_guest(void **state)
+{
+    static const u8 code[] = {0x3d, 0x02, 0xb0, 0xad, 0x2b}; /* cmp eax, 2badb002 */
+    static u8 f[GUEST_FILE];
+    const u32 h[] = {0x1badb002, 0x10000, -(0x1badb002u + 0x10000), 0x100000, 0x100000, 0,
+                     0,          0x100040};
+    for (unsigned i = 0; i < ARRAY_SIZE(h); i++)
+        le32_put(f + i * 4, h[i]);
+    memcpy(f + 0x40, code, sizeof(code));
+    memcpy(f + 0x40 + sizeof(code), say_yes, sizeof(say_yes));
+    run_kernel(f);
+}
+
+static void test_pvh_guest(void **state)
+{
+    static const u8 code[] = {0x81, 0x3b, 0x78, 0xc5, 0x6e, 0x33}; /* cmp [ebx], 336ec578 */
+    static u8 f[GUEST_FILE];
+    memcpy(f, "\177ELF\1\1\1", 7);
+    le16_put(f + 18, 3);
+    le32_put(f + 28, 52);
+    le16_put(f + 42, 32);
+    le16_put(f + 44, 2);
+    const u32 load[] = {1, 0x1000, 0x100000, 0x100000, 0x1000, 0x1000};
+    const u32 note[] = {4, 0x100, 0, 0, 20, 20, 0, 0};
+    const u32 body[] = {4, 4, 18, 0x006e6558, 0x100000};
+    for (unsigned i = 0; i < ARRAY_SIZE(load); i++)
+        le32_put(f + 52 + i * 4, load[i]);
+    for (unsigned i = 0; i < ARRAY_SIZE(note); i++)
+        le32_put(f + 84 + i * 4, note[i]);
+    for (unsigned i = 0; i < ARRAY_SIZE(body); i++)
+        le32_put(f + 0x100 + i * 4, body[i]);
+    memcpy(f + 0x1000, code, sizeof(code));
+    memcpy(f + 0x1000 + sizeof(code), say_yes, sizeof(say_yes));
+    run_kernel(f);
+}
+
+static void test_linux_guest(void **state)
+{
+    /* cmp dword [rsi + 202h], "HdrS"; the 64-bit entry begins with a REX prefix. */
+    static const u8 code64[] = {0x4d, 0x31, 0xc0, 0x81, 0xbe, 2, 2, 0, 0, 'H', 'd', 'r', 'S'};
+    static u8 f[GUEST_FILE];
+    f[0x1f1] = 1;
+    le16_put(f + 0x1fe, 0xaa55);
+    f[0x201] = 0x6a;
+    memcpy(f + 0x202, "HdrS", 4);
+    le16_put(f + 0x206, 0x20f);
+    f[0x211] = 1;
+    le32_put(f + 0x22c, 0x7fffffff);
+    le16_put(f + 0x236, 1);
+    le64_put(f + 0x258, 0x200000);
+    u8 *entry32 = f + 1024, *entry64 = entry32 + 0x200;
+    memcpy(entry32, code64 + 3, sizeof(code64) - 3);
+    memcpy(entry32 + sizeof(code64) - 3, say_yes, sizeof(say_yes));
+    memcpy(entry64, code64, sizeof(code64));
+    memcpy(entry64 + sizeof(code64), say_yes, sizeof(say_yes));
+    run_kernel(f);
+    le16_put(f + 0x236, 0); /* only the 32-bit entry */
+    run_kernel(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_memory_map),
-        cmocka_unit_test(test_many_devices),
-        cmocka_unit_test(test_wrong_firmware),
-        cmocka_unit_test(test_two_machines),
+        cmocka_unit_test(test_memory_map),      cmocka_unit_test(test_many_devices),
+        cmocka_unit_test(test_wrong_firmware),  cmocka_unit_test(test_two_machines),
+        cmocka_unit_test(test_multiboot_guest), cmocka_unit_test(test_pvh_guest),
+        cmocka_unit_test(test_linux_guest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
