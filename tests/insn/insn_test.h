@@ -62,7 +62,7 @@ bool case_make(struct insn_case *c, const struct op_row *r, enum code_mode mode,
 /* Rows that cannot be compared in user mode, or not yet; NULL = can be, else why not. */
 const char *row_skipped(const struct op_row *r);
 
-/* After guest_open(): the engine's signal handlers go on working. */
+/* After guest_open(): the engine's signal handlers go on working.  False: not on this host. */
 bool native_open(void);
 /* Whether the host's kernel lets us run such code. */
 bool native_has(enum code_mode mode);

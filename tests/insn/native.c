@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -128,6 +129,9 @@ bool native_open(void)
     stack_t st = {.ss_sp = alt, .ss_size = sizeof(alt)};
     struct sigaction sa = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
+    /* Bit 1: user mode may set GS's base.  Without AVX the signal frame is shorter. */
+    if (!(getauxval(AT_HWCAP2) & 2) || !__builtin_cpu_supports("avx2"))
+        return false;
     native.data = mmap((void *)DATA_BASE, DATA_SIZE, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     native.code = mmap((void *)CODE_BASE, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
