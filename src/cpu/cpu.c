@@ -51,7 +51,7 @@ void cpu_derive(struct cpu *c)
     else
         c->code = CODE32;
     c->stack_size = c->code == CODE64 ? 8 : !c->vm86 && (s->seg[SS].attr & SEG_DB) ? 4 : 2;
-    for (unsigned i = 0; i < SEG_COUNT; i++)
+    for (unsigned i = 0; i < SEG_COUNT && c->code != CODE64; i++)
         seg_derive(c, i);
     cpu_mmu_idx(c);
     c->leave = true;

@@ -64,7 +64,6 @@ struct cpu {
     bool vm86;
     bool long_mode; /* EFER.LMA */
     bool user;      /* cpl == 3: which TLB and page rights */
-    bool flat;      /* CS, DS, ES, SS: base 0, limit 4 GiB, readable, writable (32-bit mode) */
 
     /* Which segments plain accesses may use: bit SEG_READ, SEG_WRITE, clear also for expand-down.
      * Kept by cpu_derive() and whoever loads a segment register (seg_derive()). */

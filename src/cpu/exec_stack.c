@@ -31,11 +31,16 @@ static void pop_sreg(struct cpu *c, const struct insn *i)
 {
     enum seg_reg seg = (enum seg_reg)i->opnd[0].reg;
     u16 sel = (u16)stack_peek(c, i->opsize, 0);
+    u8 width = c->stack_size;
     if (c->real || c->vm86)
         seg_load_real(c, seg, sel);
     else
         seg_load(c, seg, sel);
+    /* POP SS: the stack pointer that moves is still the old stack's */
+    u8 width_after = c->stack_size;
+    c->stack_size = width;
     stack_add(c, i->opsize);
+    c->stack_size = width_after;
     if (seg == SS)
         c->s.int_shadow = true;
 }

@@ -55,6 +55,8 @@ void seg_derive(struct cpu *c, enum seg_reg seg)
     const struct segment *s = &c->s.seg[seg];
     u8 ok = 0;
 
+    if (c->code == CODE64)
+        return; /* has no use for it, and leaving it comes by cpu_derive() */
     if (c->real || c->vm86) {
         ok = BIT(SEG_READ) | BIT(SEG_WRITE) | BIT(SEG_EXEC);
     } else if ((s->attr & SEG_P) && (s->attr & SEG_S)) {
@@ -64,12 +66,6 @@ void seg_derive(struct cpu *c, enum seg_reg seg)
             ok = BIT(SEG_READ) | (s->attr & 2 ? BIT(SEG_WRITE) : 0);
     }
     c->seg_ok[seg] = ok;
-    c->flat = c->code == CODE32;
-    for (unsigned i = ES; i <= DS; i++) {
-        u8 need = BIT(SEG_READ) | (i == CS ? BIT(SEG_EXEC) : BIT(SEG_WRITE));
-        c->flat &=
-            !c->s.seg[i].base && c->s.seg[i].limit == UINT32_MAX && (c->seg_ok[i] & need) == need;
-    }
 }
 
 /* ------------------------------------------------ descriptors -- */

@@ -48,7 +48,7 @@ void seg_load(struct cpu *c, enum seg_reg seg, u16 sel);
 /* Real and virtual-8086 mode form: base = sel << 4. */
 void seg_load_real(struct cpu *c, enum seg_reg seg, u16 sel);
 
-/* After s.seg[seg] was changed: what is derived from it alone (seg_ok, flat). */
+/* After s.seg[seg] was changed: what is derived from it alone (seg_ok). */
 void seg_derive(struct cpu *c, enum seg_reg seg);
 
 /* ---- descriptors ---- */
