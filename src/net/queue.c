@@ -91,6 +91,16 @@ struct net_frame *net_queue_pop(struct net_queue *q)
     return f;
 }
 
+bool net_queue_empty(struct net_queue *q)
+{
+    bool empty;
+
+    pthread_mutex_lock(&q->lock);
+    empty = !q->head;
+    pthread_mutex_unlock(&q->lock);
+    return empty;
+}
+
 void net_queue_unpop(struct net_queue *q, struct net_frame *f)
 {
     pthread_mutex_lock(&q->lock);
@@ -111,12 +121,8 @@ static void give(struct net_queue *q, struct nic_frontend *front, const u8 *fram
                  const struct nic_offload *o)
 {
     struct iovec iov = {.iov_base = (void *)frame, .iov_len = len};
-    bool waiting;
 
-    pthread_mutex_lock(&q->lock);
-    waiting = q->head != NULL;
-    pthread_mutex_unlock(&q->lock);
-    if (waiting || !front->receive(front->opaque, &iov, 1, o))
+    if (!net_queue_empty(q) || !front->receive(front->opaque, &iov, 1, o))
         net_queue_push(q, &iov, 1, o);
 }
 

@@ -32,6 +32,7 @@ bool net_queue_push(struct net_queue *q, const struct iovec *iov, int niov,
                     const struct nic_offload *o);
 /* The first frame, to be freed with free(); NULL = empty. */
 struct net_frame *net_queue_pop(struct net_queue *q);
+bool net_queue_empty(struct net_queue *q);
 /* Puts a frame back in front. */
 void net_queue_unpop(struct net_queue *q, struct net_frame *f);
 

@@ -69,7 +69,7 @@ static void tap_readable(void *opaque, u32 revents)
             continue;
         memcpy(&o, t->buf, sizeof(o));
         net_to_card(&t->rx, t->b.front, t->buf + sizeof(o), n - sizeof(o), &o);
-        if (t->rx.head) { /* the card is full: let the host keep the rest */
+        if (!net_queue_empty(&t->rx)) { /* the card is full: let the host keep the rest */
             loop_fd_mod(t->loop, &t->watch, 0);
             return;
         }

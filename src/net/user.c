@@ -263,6 +263,7 @@ static const SlirpCb slirp_callbacks = {
 
 /* ------------------------------------------------------------- the back end -- */
 
+/* A frame that is to be cut has the pseudo header's sum of the whole, so that it may stay whole. */
 static void input(struct user *u, struct net_frame *f)
 {
     const struct nic_offload *o = &f->offload;
@@ -286,7 +287,7 @@ static void user_tx_job(void *opaque)
         free(f);
     }
     sync_watches(u);
-    if (u->tx.head)
+    if (!net_queue_empty(&u->tx))
         loop_post(u->loop, &u->tx_job);
 }
 
@@ -297,8 +298,6 @@ static void user_rx_job(void *opaque)
     net_queue_flush(&u->rx, u->b.front);
 }
 
-/* TCP segments may stay whole if the checksum's length is right: the pseudo header of a frame to be
- * segmented is that of the whole. */
 static void user_send(struct nic_backend *b, const struct iovec *iov, int niov,
                       const struct nic_offload *o)
 {
