@@ -502,6 +502,18 @@ static void test_environment(void **state)
     assert_int_equal(s->x.fsw, was.fsw);
 }
 
+/* Outside 64-bit mode the high bit of VEX.vvvv means nothing. */
+static void test_vvvv32(void **state)
+{
+    struct cpu_state *s = &fx.cpu->s;
+    float a[4] = {1, 2, 3, 4}, b[4] = {10, 20, 30, 40}, sum[4] = {11, 22, 33, 44};
+    fx_mode(&fx, FX_PROT32);
+    memcpy(s->x.xmm[1], a, 16);
+    memcpy(s->x.xmm[2], b, 16);
+    assert_int_equal(FX(&fx, 0xc4, 0xe1, 0x30, 0x58, 0xc2), -1); /* vaddps xmm0, xmm1, xmm2 */
+    assert_memory_equal(s->x.xmm[0], sum, 16);
+}
+
 /* A gather that faults keeps what it has, and goes on from there. */
 static void test_gather(void **state)
 {
@@ -550,6 +562,7 @@ int main(void)
         cmocka_unit_test(test_checks),        cmocka_unit_test(test_simd_exception),
         cmocka_unit_test(test_x87_exception), cmocka_unit_test(test_xsave),
         cmocka_unit_test(test_environment),   cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_vvvv32),
     };
     return cmocka_run_group_tests_name("hostrun", tests, setup, teardown);
 }
