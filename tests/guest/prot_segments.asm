@@ -117,6 +117,7 @@ test_loads:
         NOFAULT "jmp far conforming", jmp CONF:.conf
 .conf:  jmp     KCS:.back
 .back:  lar     ecx, [sel_xo]
+        and     ecx, ~0xf0000 ; undefined: the limit's high bits on processors, zero on QEMU
         EQUAL   "lar", ecx, 0x00c09900
         lsl     ecx, [sel_small]
         EQUAL   "lsl", ecx, 0xfff
