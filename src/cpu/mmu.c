@@ -389,7 +389,12 @@ static unsigned large_hash(u64 lin)
     return (lin >> 21 ^ lin >> 33) & 4095;
 }
 
-static void sync_code_first(struct cpu *c);
+/* Before entries go: they are what mmu_sync_code() looks at. */
+static void sync_code_first(struct cpu *c)
+{
+    if (unlikely(vcpu_events(c->vcpu) & VCPU_CODE))
+        mmu_sync_code(c);
+}
 
 static void tlb_fill(struct cpu *c, u64 lin, unsigned idx, const struct walk *w,
                      const struct place *p)
@@ -824,72 +829,6 @@ void mmu_flush_page(struct cpu *c, u64 lin)
         for (u64 l = align_down(lin, span), end = l + span; l != end; l += PAGE_SIZE)
             drop_entry(c, l);
     }
-}
-
-void mmu_protect_code(struct cpu *c, u64 ram_off)
-{
-    struct vm *vm = c->vm;
-    const u8 *hva = vm->mem.hva + (ram_off & ~(u64)PAGE_MASK);
-    u8 *flags = &vm->mem.page_flags[ram_off >> PAGE_SHIFT];
-
-    if (__atomic_load_n(flags, __ATOMIC_RELAXED) & PAGE_CODE)
-        return;
-    if (__atomic_fetch_or(flags, PAGE_CODE, __ATOMIC_SEQ_CST) & PAGE_CODE)
-        return;
-    for (unsigned i = 0; i < MMU_SLOW; i++) {
-        struct tlb *t = &c->tlbs[i];
-        unsigned count = t->used > TLB_LIST ? TLB_SIZE : t->used;
-        for (unsigned k = 0; k < count; k++) {
-            unsigned n = t->used > TLB_LIST ? k : t->list[k] & (TLB_SIZE - 1);
-            if (t->e[n].host == hva)
-                t->e[n].tag[TLB_WRITE] = tlb_none(n);
-        }
-    }
-    for (unsigned i = 0; i < vm->ncpus; i++) {
-        if (&vm->vcpu[i] != c->vcpu)
-            vcpu_raise(&vm->vcpu[i], VCPU_CODE);
-    }
-}
-
-/* Entry n of t may have been used to write to a page that got PAGE_CODE meanwhile. */
-static void sync_entry(struct cpu *c, struct tlb *t, unsigned n)
-{
-    struct mem *m = &c->vm->mem;
-    struct tlb_entry *e = &t->e[n];
-
-    if (e->tag[TLB_WRITE] == tlb_none(n) || !mem_owns(m, e->host))
-        return;
-    u64 off = (u64)(e->host - m->hva);
-    if (!(__atomic_load_n(&m->page_flags[off >> PAGE_SHIFT], __ATOMIC_SEQ_CST) & PAGE_CODE))
-        return;
-    e->tag[TLB_WRITE] = tlb_none(n);
-    mem_code_wrote(m, off, PAGE_SIZE);
-}
-
-void mmu_sync_code(struct cpu *c)
-{
-    vcpu_lower(c->vcpu, VCPU_CODE);
-    for (unsigned i = 0; i < MMU_SLOW; i++) {
-        struct tlb *t = &c->tlbs[i];
-        unsigned count = t->used > TLB_LIST ? TLB_SIZE : t->used;
-        for (unsigned k = 0; k < count; k++)
-            sync_entry(c, t, t->used > TLB_LIST ? k : t->list[k] & (TLB_SIZE - 1));
-    }
-}
-
-/* Before entries go: they are what mmu_sync_code() looks at. */
-static void sync_code_first(struct cpu *c)
-{
-    if (unlikely(vcpu_events(c->vcpu) & VCPU_CODE))
-        mmu_sync_code(c);
-}
-
-void mmu_unprotect_code(struct cpu *c, u64 ram_off)
-{
-    struct mem *m = &c->vm->mem;
-
-    __atomic_fetch_and(&m->page_flags[ram_off >> PAGE_SHIFT], (u8)~PAGE_CODE, __ATOMIC_SEQ_CST);
-    __atomic_fetch_add(&m->page_gen[ram_off >> PAGE_SHIFT], 1, __ATOMIC_SEQ_CST);
 }
 
 bool mmu_debug_translate(struct cpu *c, u64 lin, u64 *gpa)
