@@ -13,6 +13,7 @@
 #include <asm/prctl.h>
 #include <cpuid.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -20,6 +21,9 @@
 #include <unistd.h>
 
 enum { HWCAP2_FSGSBASE_BIT = 1 << 1 };
+
+/* Signals that only a bug raises on the thread itself. */
+static const int own_faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
 
 struct engine {
     struct vm *vm;
@@ -36,6 +40,13 @@ struct engine_vcpu {
 
 void soft_bind(struct soft *sc)
 {
+    sigset_t all;
+
+    /* a handler would run on the guest's stack pointer */
+    sigfillset(&all);
+    for (unsigned i = 0; i < ARRAY_SIZE(own_faults); i++)
+        sigdelset(&all, own_faults[i]);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
     if (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT)
         asm volatile("wrgsbase %0" : : "r"(sc));
     else

@@ -253,7 +253,7 @@ static bool gen_moffs(struct trans *t, struct tinsn *ti)
               : size == 8 ? E_W
                           : 0u);
 
-    if (!mem_supported(t, i) || (i->seg >= FS && (s64)i->disp != (s32)i->disp))
+    if (!mem_supported(t, i) || (t->code64 && i->seg >= FS && (s64)i->disp != (s32)i->disp))
         return false;
     flags_keep(t, live_in(ti));
     struct ememory m = mem_operand(t, size, store, 0);
@@ -313,6 +313,29 @@ static bool gen_div(struct trans *t, struct tinsn *ti)
         emit_rr(e, 0xf7 | w, 7, S0);
     }
     t->form = FORM_HOST;
+    return true;
+}
+
+/* LODS, STOS and SCAS without a repeat prefix; backwards they are the interpreter's. */
+static bool gen_string(struct trans *t, struct tinsn *ti)
+{
+    struct emit *e = t->e;
+    const struct insn *i = &ti->i;
+    bool lods = i->op == OP_lods, stos = i->op == OP_stos;
+    u8 base = lods ? RSI : RDI;
+    unsigned size = i->opnd[stos ? 1 : 0].size;
+    u32 op = (lods ? 0x8bu : stos ? 0x89u : 0x3bu) - (size == 1);
+
+    if (i->prefixes & (PFX_REP | PFX_REPNE | PFX_SEG) || i->addrsize != t->asize || !size)
+        return false;
+    flags_keep(t, live_in(ti));
+    emit_rm(e, X_TEST_MI, 0, mem_gs((u32)offsetof(struct soft, c.s.rflags)));
+    emit32(e, FLAG_DF);
+    otherwise(t, CC_NE);
+    struct ememory m = mem_stack(t, base, 0, size, stos);
+    emit_rm(e, op | (size == 2 ? E_66 : size == 8 ? E_W : 0u), RAX, m);
+    emit_rm(e, X_LEA | width(t), base, mem_at(base, (s32)size));
+    t->form = lods || stos ? FORM_MEM : FORM_HOST;
     return true;
 }
 
@@ -434,6 +457,10 @@ bool gen_insn(struct trans *t, struct tinsn *ti)
     case OP_cld:
         gen_cld(t, ti);
         return true;
+    case OP_lods:
+    case OP_stos:
+    case OP_scas:
+        return gen_string(t, ti);
     case OP_fwait:
         return t->key & KEY_VEC;
     case OP_inc:
