@@ -25,7 +25,7 @@ def clocks(seconds, load):
                 found = {}
                 start = None
                 for name in ("hpet", "tsc", "pm", "kernel", "rtc", "pit"):
-                    found[name] = float(m.expect(r"clock %s ([0-9.]+)" % name, seconds * 3 + 60).group(1))
+                    found[name] = float(m.expect(r"clock %s ([0-9.]+)\n" % name, seconds * 3 + 60).group(1))
                 m.send("exit")
                 m.finish()
         finally:
