@@ -434,38 +434,6 @@ static struct place translate(struct cpu *c, u64 lin, u32 acc, unsigned idx)
 
 /* ------------------------------------------------ pieces inside one page -- */
 
-static u64 load(const u8 *p, unsigned size)
-{
-    switch (size) {
-    case 8:
-        return __atomic_load_n((const u64 *)p, __ATOMIC_RELAXED);
-    case 4:
-        return __atomic_load_n((const u32 *)p, __ATOMIC_RELAXED);
-    case 2:
-        return __atomic_load_n((const u16 *)p, __ATOMIC_RELAXED);
-    default:
-        return *(const volatile u8 *)p;
-    }
-}
-
-static void store(u8 *p, unsigned size, u64 v)
-{
-    switch (size) {
-    case 8:
-        __atomic_store_n((u64 *)p, v, __ATOMIC_RELAXED);
-        break;
-    case 4:
-        __atomic_store_n((u32 *)p, (u32)v, __ATOMIC_RELAXED);
-        break;
-    case 2:
-        __atomic_store_n((u16 *)p, (u16)v, __ATOMIC_RELAXED);
-        break;
-    default:
-        *(volatile u8 *)p = (u8)v;
-        break;
-    }
-}
-
 /* For lockstep; hva NULL: a device. */
 static void log_write(struct cpu *c, const u8 *hva, unsigned len)
 {
@@ -495,7 +463,7 @@ static u64 place_read(struct cpu *c, const struct place *p, unsigned size)
 {
     if (unlikely(logged(c, p->hva, size, false)))
         return 0;
-    return p->hva ? load(p->hva, size) : bus_read(&c->vm->mmio, p->gpa, size);
+    return p->hva ? host_load(p->hva, size) : bus_read(&c->vm->mmio, p->gpa, size);
 }
 
 static void place_write(struct cpu *c, const struct place *p, unsigned size, u64 v)
@@ -503,7 +471,7 @@ static void place_write(struct cpu *c, const struct place *p, unsigned size, u64
     if (unlikely(logged(c, p->whva, size, true)))
         return;
     if (p->whva) {
-        store(p->whva, size, v);
+        host_store(p->whva, size, v);
         wrote(c, p->whva, size);
     } else if (!p->hva) {
         bus_write(&c->vm->mmio, p->gpa, size, v);
@@ -630,14 +598,14 @@ void mmu_write_slow(struct cpu *c, u64 lin, unsigned size, u64 v)
 u64 mmu_read_sys(struct cpu *c, u64 lin, unsigned size)
 {
     const void *p = tlb_lookup(&c->tlbs[MMU_KERNEL], lin, size, TLB_READ);
-    return likely(p) ? load(p, size) : read_as(c, lin, size, MMU_KERNEL);
+    return likely(p) ? host_load(p, size) : read_as(c, lin, size, MMU_KERNEL);
 }
 
 void mmu_write_sys(struct cpu *c, u64 lin, unsigned size, u64 v)
 {
     void *p = tlb_lookup(&c->tlbs[MMU_KERNEL], lin, size, TLB_WRITE);
     if (likely(p))
-        store(p, size, v);
+        host_store(p, size, v);
     else
         write_as(c, lin, size, v, MMU_KERNEL);
 }

@@ -8,6 +8,49 @@
 
 #include "cpu/cpu.h"
 
+/* Single loads and stores of guest memory at any alignment. */
+struct host_u16 {
+    u16 v;
+} __attribute__((packed, may_alias));
+struct host_u32 {
+    u32 v;
+} __attribute__((packed, may_alias));
+struct host_u64 {
+    u64 v;
+} __attribute__((packed, may_alias));
+
+static inline u64 host_load(const void *p, unsigned size)
+{
+    switch (size) {
+    case 8:
+        return ((const volatile struct host_u64 *)p)->v;
+    case 4:
+        return ((const volatile struct host_u32 *)p)->v;
+    case 2:
+        return ((const volatile struct host_u16 *)p)->v;
+    default:
+        return *(const volatile u8 *)p;
+    }
+}
+
+static inline void host_store(void *p, unsigned size, u64 v)
+{
+    switch (size) {
+    case 8:
+        ((volatile struct host_u64 *)p)->v = v;
+        break;
+    case 4:
+        ((volatile struct host_u32 *)p)->v = (u32)v;
+        break;
+    case 2:
+        ((volatile struct host_u16 *)p)->v = (u16)v;
+        break;
+    default:
+        *(volatile u8 *)p = (u8)v;
+        break;
+    }
+}
+
 /* ---- data, with the rights of the current CPL (size 1, 2, 4, 8; any alignment) ---- */
 
 u64 mmu_read_slow(struct cpu *c, u64 lin, unsigned size);
@@ -18,16 +61,7 @@ static inline u64 mmu_read(struct cpu *c, u64 lin, unsigned size)
     void *p = tlb_lookup(c->tlb, lin, size, TLB_READ);
     if (unlikely(!p))
         return mmu_read_slow(c, lin, size);
-    switch (size) {
-    case 8:
-        return __atomic_load_n((u64 *)p, __ATOMIC_RELAXED);
-    case 4:
-        return __atomic_load_n((u32 *)p, __ATOMIC_RELAXED);
-    case 2:
-        return __atomic_load_n((u16 *)p, __ATOMIC_RELAXED);
-    default:
-        return *(volatile u8 *)p;
-    }
+    return host_load(p, size);
 }
 
 static inline void mmu_write(struct cpu *c, u64 lin, unsigned size, u64 v)
@@ -37,20 +71,7 @@ static inline void mmu_write(struct cpu *c, u64 lin, unsigned size, u64 v)
         mmu_write_slow(c, lin, size, v);
         return;
     }
-    switch (size) {
-    case 8:
-        __atomic_store_n((u64 *)p, v, __ATOMIC_RELAXED);
-        break;
-    case 4:
-        __atomic_store_n((u32 *)p, (u32)v, __ATOMIC_RELAXED);
-        break;
-    case 2:
-        __atomic_store_n((u16 *)p, (u16)v, __ATOMIC_RELAXED);
-        break;
-    default:
-        *(volatile u8 *)p = (u8)v;
-        break;
-    }
+    host_store(p, size, v);
 }
 
 /* Any length up to 4096 (vector operands, FXSAVE, descriptors); all or nothing: every page is

@@ -71,49 +71,6 @@ op_inline void operand_write(struct cpu *c, const struct insn *i, unsigned n, u6
         reg_write(c, o, v);
 }
 
-/* Single loads and stores of guest memory at any alignment. */
-struct host_u16 {
-    u16 v;
-} __attribute__((packed, may_alias));
-struct host_u32 {
-    u32 v;
-} __attribute__((packed, may_alias));
-struct host_u64 {
-    u64 v;
-} __attribute__((packed, may_alias));
-
-op_inline u64 host_load(const void *p, unsigned size)
-{
-    switch (size) {
-    case 8:
-        return ((const volatile struct host_u64 *)p)->v;
-    case 4:
-        return ((const volatile struct host_u32 *)p)->v;
-    case 2:
-        return ((const volatile struct host_u16 *)p)->v;
-    default:
-        return *(const volatile u8 *)p;
-    }
-}
-
-op_inline void host_store(void *p, unsigned size, u64 v)
-{
-    switch (size) {
-    case 8:
-        ((volatile struct host_u64 *)p)->v = v;
-        break;
-    case 4:
-        ((volatile struct host_u32 *)p)->v = (u32)v;
-        break;
-    case 2:
-        ((volatile struct host_u16 *)p)->v = (u16)v;
-        break;
-    default:
-        *(volatile u8 *)p = (u8)v;
-        break;
-    }
-}
-
 /*
  * A memory operand that is read and then written.  rmw_begin() raises whatever the write would
  * raise and gives a host pointer on which the operation runs as one host instruction, locked or
