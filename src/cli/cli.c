@@ -5,9 +5,17 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 
+#include <stdio.h>
 #include <string.h>
 
-static int version(int argc, char **argv)
+const struct cli_command cli_commands[] = {
+#define COMMAND(name, fn, args, complete, help, more) {name, fn, args, CLI_##complete, help, more},
+#include "cli/commands.tab"
+#undef COMMAND
+    {NULL, NULL, NULL, CLI_NOTHING, NULL, NULL},
+};
+
+int cli_version(int argc, char **argv)
 {
     puts("wirt " WIRT_VERSION);
     return CLI_OK;
@@ -15,23 +23,23 @@ static int version(int argc, char **argv)
 
 int cli_main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        int (*fn)(int argc, char **argv);
-    } commands[] = {
-        {"run", cli_run},     {"doctor", cli_doctor}, {"help", cli_help},     {"version", version},
-        {"--help", cli_help}, {"-h", cli_help},       {"--version", version},
-    };
-    static const char *const names[] = {"run", "doctor", "help", "version", NULL};
+    const char *names[ARRAY_SIZE(cli_commands)];
     if (argc < 2) {
         cli_usage(stderr);
         return CLI_ERROR;
     }
-    for (unsigned i = 0; i < ARRAY_SIZE(commands); i++)
-        if (!strcmp(argv[1], commands[i].name))
-            return commands[i].fn(argc - 1, argv + 1);
-    const char *meant = nearest(argv[1], names);
-    fprintf(stderr, "wirt: unknown command \"%s\"", argv[1]);
+    const char *word = argv[1];
+    if (!strcmp(word, "--help") || !strcmp(word, "-h"))
+        word = "help";
+    if (!strcmp(word, "--version"))
+        word = "version";
+    for (unsigned i = 0; i < ARRAY_SIZE(cli_commands); i++) {
+        names[i] = cli_commands[i].name;
+        if (names[i] && !strcmp(word, names[i]))
+            return cli_commands[i].fn(argc - 1, argv + 1);
+    }
+    const char *meant = nearest(word, names);
+    fprintf(stderr, "wirt: unknown command \"%s\"", word);
     if (meant)
         fprintf(stderr, "; did you mean \"wirt %s\"?\n", meant);
     else

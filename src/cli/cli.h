@@ -18,9 +18,21 @@ extern const struct exit_meaning exit_meanings[];
 
 int cli_main(int argc, char **argv);
 
-int cli_run(int argc, char **argv);
-int cli_doctor(int argc, char **argv);
-int cli_help(int argc, char **argv);
+/* What follows a subcommand, for shell completion. */
+enum cli_completion { CLI_NOTHING, CLI_OPTIONS, CLI_FILES, CLI_MACHINES };
+
+struct cli_command {
+    const char *name;
+    int (*fn)(int argc, char **argv);
+    const char *args;
+    enum cli_completion complete;
+    const char *help, *more;
+};
+extern const struct cli_command cli_commands[]; /* commands.tab; a NULL name ends it */
+
+#define COMMAND(name, fn, args, complete, help, more) int fn(int argc, char **argv);
+#include "cli/commands.tab"
+#undef COMMAND
 
 void cli_usage(FILE *f);
 

@@ -7,11 +7,6 @@
 
 #include <string.h>
 
-static const char usage[] = "usage: wirt run [OPTION...] [DISK]   run a machine\n"
-                            "       wirt doctor                   say what this host offers\n"
-                            "       wirt help [run]               this text; the options of run\n"
-                            "       wirt version\n";
-
 const struct exit_meaning exit_meanings[] = {
     {CLI_OK, "the guest powered itself off"},
     {CLI_ERROR, "wrong usage, or something on the host failed"},
@@ -23,7 +18,11 @@ const struct exit_meaning exit_meanings[] = {
 
 void cli_usage(FILE *f)
 {
-    fputs(usage, f);
+    for (const struct cli_command *c = cli_commands; c->name; c++) {
+        char left[80];
+        snprintf(left, sizeof(left), "wirt %s %s", c->name, c->args);
+        fprintf(f, "%s %-31s %s\n", c == cli_commands ? "usage:" : "      ", left, c->help);
+    }
 }
 
 void opts_help(FILE *f)
@@ -74,15 +73,35 @@ void opts_man(FILE *f)
 {
     fputs(".TH WIRT 1 \"\" \"Wirt " WIRT_VERSION "\" \"User Commands\"\n"
           ".SH NAME\nwirt \\- run whole PCs\n"
-          ".SH SYNOPSIS\n.B wirt run\n[\\fIOPTION\\fR...] [\\fIDISK\\fR]\n.br\n"
-          ".B wirt doctor\n.br\n.B wirt help\n[\\fBrun\\fR]\n.br\n.B wirt version\n"
-          ".SH DESCRIPTION\n"
+          ".SH SYNOPSIS\n",
+          f);
+    for (const struct cli_command *c = cli_commands; c->name; c++) {
+        fprintf(f, ".B wirt %s\n", c->name);
+        if (*c->args) {
+            troff(f, c->args);
+            fputc('\n', f);
+        }
+        if (c[1].name)
+            fputs(".br\n", f);
+    }
+    fputs(".SH DESCRIPTION\n"
           "Wirt runs unmodified operating systems on a virtual PC, with or without hardware "
           "support for it. On a terminal the guest's first serial port is on standard input and "
-          "output; Ctrl\\-A x ends the machine and Ctrl\\-A h lists the other keys.\n.PP\n"
-          ".B wirt doctor\nsays what this host offers and what is in the way.\n"
-          ".SH OPTIONS OF RUN\n",
+          "output; Ctrl\\-A x ends the machine and Ctrl\\-A h lists the other keys.\n"
+          ".SH COMMANDS\n",
           f);
+    for (const struct cli_command *c = cli_commands; c->name; c++) {
+        fprintf(f, ".TP\n\\fBwirt %s\\fR%s", c->name, *c->args ? " " : "");
+        troff(f, c->args);
+        fputc('\n', f);
+        troff(f, c->help);
+        fputs(".\n", f);
+        if (*c->more) {
+            troff(f, c->more);
+            fputc('\n', f);
+        }
+    }
+    fputs(".SH OPTIONS OF RUN\n", f);
     for (unsigned i = 0; i < opt_table_size; i++) {
         const struct opt_desc *o = &opt_table[i];
         if (o->section) {
@@ -121,16 +140,26 @@ void opts_man(FILE *f)
 
 void opts_bash(FILE *f)
 {
-    fputs("# bash completion for wirt; made from its option table\n"
+    fputs("# bash completion for wirt; made from its tables\n"
           "_wirt() {\n"
           "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
           "    if ((COMP_CWORD == 1)); then\n"
-          "        COMPREPLY=($(compgen -W 'run doctor help version' -- \"$cur\"))\n"
-          "        return\n"
-          "    fi\n"
-          "    [[ ${COMP_WORDS[1]} == run ]] || return\n"
-          "    case $prev in\n",
+          "        COMPREPLY=($(compgen -W '",
           f);
+    for (const struct cli_command *c = cli_commands; c->name; c++)
+        fprintf(f, "%s%s", c == cli_commands ? "" : " ", c->name);
+    fputs("' -- \"$cur\"))\n        return\n    fi\n    case ${COMP_WORDS[1]} in\n", f);
+    for (const struct cli_command *c = cli_commands; c->name; c++)
+        if (c->complete == CLI_FILES)
+            fprintf(f, "    %s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", c->name);
+        else if (c->complete == CLI_MACHINES)
+            fprintf(f,
+                    "    %s) COMPREPLY=($(compgen -W \"$(wirt list --names 2>/dev/null)\" -- "
+                    "\"$cur\")); return ;;\n",
+                    c->name);
+        else if (c->complete == CLI_NOTHING)
+            fprintf(f, "    %s) return ;;\n", c->name);
+    fputs("    esac\n    case $prev in\n", f);
     for (unsigned i = 0; i < opt_table_size; i++) {
         const struct opt_desc *o = &opt_table[i];
         if (o->section || !o->arg)
