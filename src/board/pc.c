@@ -459,6 +459,8 @@ int pc_open(struct pc *pc, struct vm *vm, const struct machine_config *cfg, stru
     pc->vm = vm;
     pc->cfg = *cfg;
     pc->direct = cfg->kernel != NULL;
+    display_init(&pc->screen, cfg->vga ? &pc->vga.display : NULL);
+    pc_open_input(pc);
     int r = open_memory(pc, e);
     if (!r && !pc->direct)
         r = pc_load_firmware(pc, &bios, e);
@@ -520,6 +522,8 @@ void pc_close(struct pc *pc)
     if (pc->debugcon_file)
         fclose(pc->debugcon_file);
     acpi_free(&pc->acpi);
+    display_destroy(&pc->screen);
+    vga_destroy(&pc->vga);
     for (unsigned i = 0; i < ARRAY_SIZE(pc->nic); i++) {
         free(pc->nic[i].virtio);
         free(pc->nic[i].e1000);

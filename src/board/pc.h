@@ -91,6 +91,13 @@ struct pc {
     struct piix3_ide ide;
     struct piix4_pm pm;
     struct vga vga;
+    struct display screen;   /* for viewers */
+    struct input_sink input; /* for whoever types and points; pc_input.c */
+    struct pc_pointer {      /* where the absolute pointer was last; any thread */
+        pthread_mutex_t lock;
+        unsigned x, y;
+        bool known;
+    } pointer;
 
     struct port92 port92;
     struct i8042 kbd;
@@ -128,6 +135,9 @@ int pc_open_ide(struct pc *pc, const struct irq irq[2], struct err *e);
 int pc_open_floppy(struct pc *pc, struct irq irq, struct err *e);
 int pc_open_virtio_disks(struct pc *pc, struct err *e);
 void pc_close_disks(struct pc *pc);
+
+/* pc_input.c: which device gets keys and the pointer. */
+void pc_open_input(struct pc *pc);
 
 /* pc_firmware.c: the firmware image, fw_cfg, CMOS. */
 int pc_load_firmware(struct pc *pc, u8 **bios, struct err *e);

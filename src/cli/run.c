@@ -121,8 +121,8 @@ static int open_machine(struct run *r, struct err *e)
     }
     ret = pc_open(r->pc, &r->vm, &c->m, e);
     if (!ret && c->display == DISPLAY_TEXT)
-        ret = display_text_open(&r->text, r->vm.loop, r->vm.clock, &r->pc->vga.display,
-                                &r->pc->kbd.input, &keys, e);
+        ret = display_text_open(&r->text, r->vm.loop, r->vm.clock, &r->pc->screen, &r->pc->input,
+                                &keys, e);
     return ret;
 }
 
@@ -161,7 +161,7 @@ static int run(struct run *r)
         status = status_of(r, vm_run(&r->vm));
         if (r->c.stats && r->vm.engine->print_stats)
             r->vm.engine->print_stats(r->vm.e, stderr);
-        if (r->c.screenshot && screenshot_write(&r->pc->vga.display, r->c.screenshot, &e))
+        if (r->c.screenshot && screenshot_write(&r->pc->screen, r->c.screenshot, &e))
             status = status ? status : CLI_ERROR;
     }
     close_machine(r);

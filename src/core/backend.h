@@ -108,18 +108,43 @@ struct surface {
     u32 *pixels;
 };
 
+struct display;
+
+/* A video device's side of struct display (core/display.h). */
 struct display_source {
-    /* Draws the whole screen into *s, (re)allocating pixels with realloc(); any thread. */
-    bool (*draw)(void *opaque, struct surface *s);
-    /* Text mode: rows of UTF-8 lines, malloc'ed; NULL in graphics modes; any thread. */
+    /* Draws what changed since the last call by display_size() and display_put(), or everything if
+     * `all` or after display_size() said so.  Any thread; takes the device's lock.  NULL: nothing
+     * is ever shown. */
+    void (*update)(void *opaque, struct display *d, bool all);
+    /* Text mode: rows of UTF-8 lines, malloc'ed; NULL in graphics modes; any thread.  May be
+     * NULL. */
     char *(*text)(void *opaque);
+    /* A viewer would like this size; any thread.  NULL: the device cannot tell the guest. */
+    void (*wish)(void *opaque, u32 width, u32 height);
     void *opaque;
 };
 
-/* Keyboard and mouse events to a device; from any thread. */
+enum { INPUT_ABS_MAX = 32767 };
+
+/* Bits of a pointer's buttons. */
+enum {
+    INPUT_LEFT = 1 << 0,
+    INPUT_RIGHT = 1 << 1,
+    INPUT_MIDDLE = 1 << 2,
+    INPUT_SIDE = 1 << 3,  /* "back" */
+    INPUT_EXTRA = 1 << 4, /* "forward" */
+};
+
+/* Keyboard and pointer events to a device; from any thread, no device lock held.  A device that
+ * lacks something has NULL there. */
 struct input_sink {
     void (*key)(void *opaque, unsigned linux_keycode, bool down); /* <linux/input-event-codes.h> */
+    /* Relative: dx to the right, dy down, dz wheel steps towards the user. */
     void (*mouse)(void *opaque, int dx, int dy, int dz, unsigned buttons);
+    /* Absolute: 0 to INPUT_ABS_MAX on both axes, left to right and top to bottom. */
+    void (*pointer)(void *opaque, unsigned x, unsigned y, int dz, unsigned buttons);
+    /* Is there a guest driver that listens to pointer()?  NULL = yes if there is pointer(). */
+    bool (*has_pointer)(void *opaque);
     void *opaque;
 };
 

@@ -41,6 +41,10 @@ struct engine_ops {
     void (*set_state)(struct vcpu *v, const struct cpu_state *s);
     /* The physical map changed in [base, base+size).  From any thread; may be NULL. */
     void (*map)(struct engine *en, u64 base, u64 size);
+    /* Clears PAGE_WATCH of the pages in [ram_off, ram_off+len) that the guest wrote since the last
+     * call, and has later writes logged.  From any thread.  NULL: vCPUs obey PAGE_WATCH themselves
+     * when VCPU_CODE is raised. */
+    void (*dirty_log)(struct engine *en, u64 ram_off, u64 len);
     /* --stats, after all vCPUs stopped; may be NULL. */
     void (*print_stats)(struct engine *en, FILE *f);
 };

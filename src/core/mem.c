@@ -102,11 +102,35 @@ void mem_wrote(struct mem *m, const u8 *hva, u64 len)
         u8 f = __atomic_load_n(flags, __ATOMIC_RELAXED);
 
         if (unlikely(f & PAGE_WATCH))
-            __atomic_fetch_or(flags, PAGE_DIRTY, __ATOMIC_RELAXED);
+            __atomic_fetch_and(flags, (u8)~PAGE_WATCH, __ATOMIC_SEQ_CST);
         if (unlikely(f & PAGE_CODE))
             mem_code_wrote(m, off, n);
         off += n;
     }
+}
+
+bool mem_watch(struct mem *m, const u8 *hva, u64 len, u8 *dirty)
+{
+    u64 off = (u64)(hva - m->hva), first = off >> PAGE_SHIFT;
+    bool any = false;
+
+    if (!len)
+        return false;
+    BUG_ON(!range_within(off, len, 0, m->size));
+    if (m->watch_before)
+        m->watch_before(m->watch_opaque, off, len);
+    for (u64 page = first; page <= (off + len - 1) >> PAGE_SHIFT; page++) {
+        u8 *flags = &m->page_flags[page];
+
+        if (__atomic_load_n(flags, __ATOMIC_ACQUIRE) & PAGE_WATCH)
+            continue;
+        __atomic_fetch_or(flags, PAGE_WATCH, __ATOMIC_SEQ_CST);
+        dirty[page - first] = 1;
+        any = true;
+    }
+    if (any && m->watch_armed)
+        m->watch_armed(m->watch_opaque);
+    return any;
 }
 
 /* ------------------------------------------------------------------- DMA -- */

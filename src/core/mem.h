@@ -23,9 +23,10 @@ enum {
 
 /* Bits of mem.page_flags[ram offset >> PAGE_SHIFT]; atomic. */
 enum {
-    PAGE_CODE = 1,  /* an engine has decoded or translated code of this page: writes must be told */
-    PAGE_DIRTY = 2, /* written since a display last looked (video memory only) */
-    PAGE_WATCH = 4, /* writes must set PAGE_DIRTY: CPUs keep no writable TLB entry for it */
+    PAGE_CODE = 1, /* an engine has decoded or translated code of this page: writes must be told */
+    /* Not written since mem_watch() looked: CPUs keep no writable TLB entry for it, and the first
+     * write, by whomever, clears the bit. */
+    PAGE_WATCH = 2,
 };
 
 struct mem {
@@ -39,6 +40,13 @@ struct mem {
     /* Called by mem_code_wrote() with no lock; the translator registers it, NULL = nobody. */
     void (*code_written)(void *opaque, u64 ram_off, u64 len);
     void *code_opaque;
+    /* Called by mem_watch() around its look at the flags; NULL = nobody.  `before`: an engine with
+     * a dirty log of its own clears PAGE_WATCH of what the guest wrote.  `armed`: pages got
+     * PAGE_WATCH: CPUs must give up writable TLB entries for such pages, clearing the bit of those
+     * that they may have written to since (mmu_sync_code()). */
+    void (*watch_before)(void *opaque, u64 ram_off, u64 len);
+    void (*watch_armed)(void *opaque);
+    void *watch_opaque;
 };
 
 enum { MEM_EXTRA = 96 << 20 }; /* room for ROMs and video memory behind RAM */
@@ -55,6 +63,15 @@ static inline bool mem_owns(const struct mem *m, const u8 *hva)
 
 /* To be called after bytes at hva (inside the memfd) were written by a device. */
 void mem_wrote(struct mem *m, const u8 *hva, u64 len);
+
+/*
+ * For displays: which pages of [hva, hva+len) may have been written since the last call for them?
+ * dirty[i] for each page, beginning with that of hva, is set to 1 if so and left alone if not.
+ * True when there was any.  To be called before the bytes are read: what is written meanwhile
+ * counts for the next call.  A page costs the guest nothing until it is looked at, then one slow
+ * write a look.  From any thread.
+ */
+bool mem_watch(struct mem *m, const u8 *hva, u64 len, u8 *dirty);
 
 /* Bytes of a page that has PAGE_CODE were written, by a device (mem_wrote() calls it) or by a CPU:
  * raises page_gen and tells code_written.  From any thread. */

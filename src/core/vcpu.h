@@ -24,7 +24,7 @@ enum {
     VCPU_INIT = 1 << 2,  /* edge */
     VCPU_SIPI = 1 << 3,  /* edge; vector in vcpu.sipi_vector */
     VCPU_FLUSH = 1 << 4, /* the physical memory map changed: drop cached translations */
-    VCPU_CODE = 1 << 5,  /* another CPU protected code pages: mmu_sync_code() */
+    VCPU_CODE = 1 << 5,  /* pages got PAGE_CODE or PAGE_WATCH: mmu_sync_code() */
     VCPU_PAUSE = 1 << 6, /* leave run() and wait until vm_resume() */
     VCPU_STOP = 1 << 7,  /* leave run() for good */
     VCPU_RESET = 1 << 8, /* leave run(): the machine is being reset */

@@ -23,6 +23,22 @@ static void map_changed(void *opaque, u64 base, u64 size)
         vm->engine->map(vm->e, base, size);
 }
 
+static void watch_before(void *opaque, u64 ram_off, u64 len)
+{
+    struct vm *vm = opaque;
+
+    if (vm->e && vm->engine->dirty_log)
+        vm->engine->dirty_log(vm->e, ram_off, len);
+}
+
+static void watch_armed(void *opaque)
+{
+    struct vm *vm = opaque;
+
+    for (unsigned i = 0; i < vm->ncpus && !vm->engine->dirty_log; i++)
+        vcpu_raise(&vm->vcpu[i], VCPU_CODE);
+}
+
 /* ------------------------------------------------------- hold and release -- */
 
 /* On the loop's thread: returns when every vCPU thread is outside run(). */
@@ -245,6 +261,9 @@ int vm_init(struct vm *vm, const char *name, u64 ram_size, struct err *e)
     trace_init(&vm->trace);
     bus_init(&vm->pio, "port", 16, &vm->trace);
     bus_init(&vm->mmio, "memory", 52, &vm->trace);
+    vm->mem.watch_before = watch_before;
+    vm->mem.watch_armed = watch_armed;
+    vm->mem.watch_opaque = vm;
     vm->mmio.changed = map_changed;
     vm->mmio.changed_opaque = vm;
     vm->dma = (struct dma){&vm->mmio, &vm->mem};

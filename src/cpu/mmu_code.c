@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Pages that hold decoded or translated code (PAGE_CODE): writes to them must be told, so no CPU
- * may keep a writable TLB entry for one.
+ * Pages that hold decoded or translated code (PAGE_CODE), and video memory that a display has just
+ * drawn (PAGE_WATCH): writes to them must be told, so no CPU may keep a writable TLB entry for one.
  *
  * The CPU that starts to run a page sets the flag, asks the others (VCPU_CODE), and only then reads
  * the bytes.  Another CPU may write through an old entry until it notices: when it gives the entry
@@ -35,7 +35,7 @@ void mmu_protect_code(struct cpu *c, u64 ram_off)
     }
 }
 
-/* Entry n of t may have been used to write to a page that got PAGE_CODE meanwhile. */
+/* Entry n of t may have been used to write to a page that got PAGE_CODE or PAGE_WATCH meanwhile. */
 static void sync_entry(struct cpu *c, struct tlb *t, unsigned n)
 {
     struct mem *m = &c->vm->mem;
@@ -44,10 +44,11 @@ static void sync_entry(struct cpu *c, struct tlb *t, unsigned n)
     if (e->tag[TLB_WRITE] == tlb_none(n) || !mem_owns(m, e->host))
         return;
     u64 off = (u64)(e->host - m->hva);
-    if (!(__atomic_load_n(&m->page_flags[off >> PAGE_SHIFT], __ATOMIC_SEQ_CST) & PAGE_CODE))
+    if (!(__atomic_load_n(&m->page_flags[off >> PAGE_SHIFT], __ATOMIC_SEQ_CST) &
+          (PAGE_CODE | PAGE_WATCH)))
         return;
     e->tag[TLB_WRITE] = tlb_none(n);
-    mem_code_wrote(m, off, PAGE_SIZE);
+    mem_wrote(m, e->host, PAGE_SIZE);
 }
 
 void mmu_sync_code(struct cpu *c)

@@ -14,6 +14,7 @@
 #include "dev/vga.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Offsets from port 0x3c0. */
@@ -176,6 +177,7 @@ static void port_write(struct vga *v, unsigned port, bool mono, u8 val)
     if (!answers(v, port, mono))
         return;
     trace(v->pci.bus->trace, vga, "port %03x <- %02x", 0x3c0 + port, val);
+    v->redraw = true;
     switch (port) {
     case P_ATTR:
         attr_write(v, val);
@@ -286,6 +288,7 @@ static void vbe_write(struct vga *v, u16 val)
     bool on = v->vbe[VBE_ENABLE] & VBE_ENABLED;
 
     trace(v->pci.bus->trace, vga, "VBE register %u <- %04x", v->vbe_index, val);
+    v->redraw = true;
     switch (v->vbe_index) {
     case VBE_ID:
         if (val >= VBE_ID0 && val <= VBE_ID5)
@@ -435,27 +438,40 @@ static const struct region_ops window_ops = {
 
 /* ------------------------------------------------------------------ pictures -- */
 
-static bool draw(void *opaque, struct surface *s)
+static bool draw(struct vga *v, struct surface *s)
 {
-    struct vga *v = opaque;
-    bool ok;
-
-    pthread_mutex_lock(&v->pci.lock);
     switch (vga_mode(v)) {
     case VGA_BLANK:
-        ok = vga_surface(s, 640, 400);
-        if (ok)
-            memset(s->pixels, 0, (size_t)s->stride * s->height * 4);
-        break;
+        if (!vga_surface(s, 640, 400))
+            return false;
+        memset(s->pixels, 0, (size_t)s->stride * s->height * 4);
+        return true;
     case VGA_TEXT:
-        ok = vga_text_draw(v, s);
-        break;
+        return vga_text_draw(v, s);
     default:
-        ok = vga_graphics_draw(v, s);
-        break;
+        return vga_graphics_draw(v, s);
+    }
+}
+
+static void update(void *opaque, struct display *d, bool all)
+{
+    struct vga *v = opaque;
+    u8 dirty[VGA_VRAM_SIZE >> PAGE_SHIFT];
+    u64 blink;
+
+    pthread_mutex_lock(&v->pci.lock);
+    blink = clock_now(v->clock) / VGA_BLINK_NS;
+    if (mem_watch(v->mem, v->vram, VGA_VRAM_SIZE, dirty) || v->redraw || all ||
+        (blink != v->blink && vga_mode(v) == VGA_TEXT)) {
+        v->redraw = false;
+        v->blink = blink;
+        if (draw(v, &v->shown)) {
+            display_size(d, v->shown.width, v->shown.height);
+            for (u32 y = 0; y < v->shown.height; y++)
+                display_put(d, 0, y, v->shown.pixels + (size_t)y * v->shown.stride, v->shown.width);
+        }
     }
     pthread_mutex_unlock(&v->pci.lock);
-    return ok;
 }
 
 static char *text(void *opaque)
@@ -489,6 +505,7 @@ enum vga_mode vga_mode(const struct vga *v)
 
 void vga_reset(struct vga *v)
 {
+    v->redraw = true;
     v->misc = v->feature = 0;
     v->seq_index = v->gc_index = v->crtc_index = v->attr_index = 0;
     memset(v->seq, 0, sizeof(v->seq));
@@ -516,6 +533,11 @@ static void reset(struct pci_dev *d)
     pthread_mutex_lock(&d->lock);
     vga_reset(v);
     pthread_mutex_unlock(&d->lock);
+}
+
+void vga_destroy(struct vga *v)
+{
+    free(v->shown.pixels);
 }
 
 static struct region make_region(struct vga *v, const char *name, u64 size,
@@ -561,7 +583,7 @@ int vga_init(struct vga *v, struct pci_bus *b, unsigned devfn, struct mem *m, st
             .name = "vga rom", .size = align_up(rom_size, PAGE_SIZE), .hva = rom_mem};
         pci_rom_init(&v->pci, &v->rom);
     }
-    v->display = (struct display_source){.draw = draw, .text = text, .opaque = v};
+    v->display = (struct display_source){.update = update, .text = text, .opaque = v};
     vga_reset(v);
     return 0;
 }
@@ -571,6 +593,7 @@ static int loaded(void *obj, struct err *e)
     struct vga *v = obj;
     u16 bpp = v->vbe[VBE_BPP];
 
+    v->redraw = true;
     if (bpp != 4 && bpp != 8 && bpp != 15 && bpp != 16 && bpp != 24 && bpp != 32)
         return err_set(e, EINVAL, "%u bits a pixel", bpp);
     if (v->vbe[VBE_XRES] > VBE_MAX_X || v->vbe[VBE_YRES] > VBE_MAX_Y ||

@@ -7,10 +7,10 @@
 #define WIRT_DEV_VGA_H
 
 #include "base/clock.h"
-#include "core/backend.h"
+#include "core/display.h"
 #include "dev/pci.h"
 
-enum { VGA_VRAM_SIZE = 16 << 20, VGA_VBE_REGS = 16 };
+enum { VGA_VRAM_SIZE = 16 << 20, VGA_VBE_REGS = 16, VGA_BLINK_NS = 266000000 };
 
 /* Bochs VBE register indices. */
 enum {
@@ -56,12 +56,17 @@ struct vga {
     u8 latch[4];
     u16 vbe_index, vbe[VGA_VBE_REGS];
 
+    bool redraw; /* a register changed what is to be seen */
+    u64 blink;   /* the half period of the cursor that was drawn last */
+    struct surface shown;
+
     struct display_source display;
 };
 
 /* rom: the VGA BIOS image (copied into memory behind RAM), NULL and 0 for none.  -errno. */
 int vga_init(struct vga *v, struct pci_bus *b, unsigned devfn, struct mem *m, struct clock *c,
              const void *rom, u64 rom_size);
+void vga_destroy(struct vga *v);
 void vga_reset(struct vga *v); /* with the lock held */
 
 extern const struct state_desc vga_state;

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 enum { COLS_MAX = 256, ROWS_MAX = 128, GLYPH_BYTES = 32 };
-enum { BLINK_CURSOR_NS = 266000000, BLINK_TEXT_NS = 533000000 };
 enum { MODE_MONO = 2, MODE_LINE_GRAPHICS = 4, MODE_BLINK = 8 };
 
 /* Code page 437, the characters of the PC's own font. */
@@ -84,7 +83,7 @@ static void get_style(const struct vga *v, struct text_style *t)
     t->font[0] = font_offset((u8)((s & 3) | (s >> 2 & 4)));      /* map B */
     t->font[1] = font_offset((u8)((s >> 2 & 3) | (s >> 3 & 4))); /* map A */
     t->mode = v->attr[0x10];
-    t->blink_off = clock_now(v->clock) / BLINK_TEXT_NS & 1;
+    t->blink_off = v->blink >> 1 & 1;
     for (u8 i = 0; i < 16; i++)
         t->color[i] = vga_attr_color(v, i);
 }
@@ -124,8 +123,7 @@ static void draw_cursor(const struct vga *v, const struct text_style *t, u32 col
     u32 at = ((v->crtc[0x0e] << 8 | v->crtc[0x0f]) - vga_start(v)) & 0xffff;
     u32 row = stride ? at / stride : 0, col = stride ? at % stride : at;
 
-    if (v->crtc[0x0a] & 0x20 || row >= rows || col >= cols ||
-        clock_now(v->clock) / BLINK_CURSOR_NS & 1)
+    if (v->crtc[0x0a] & 0x20 || row >= rows || col >= cols || (v->blink & 1))
         return;
     for (u32 y = first; y <= last && y < t->height; y++) {
         u32 *out = s->pixels + (row * t->height + y) * s->stride + col * t->width;

@@ -18,7 +18,7 @@ enum { DRAW_NS = 50 * 1000 * 1000, TYPE_NS = 8 * 1000 * 1000, QUEUE = 1024, ROWS
 
 struct display_text {
     struct clock *clock;
-    struct display_source src;
+    struct display *screen;
     struct input_sink input;
     struct chardev *term;
     struct timer draw, type;
@@ -64,7 +64,7 @@ static void draw_changes(struct display_text *t, const char *text)
 static void on_draw(void *opaque)
 {
     struct display_text *t = opaque;
-    char *text = t->src.text ? t->src.text(t->src.opaque) : NULL;
+    char *text = display_text(t->screen);
     if (!text)
         text = strdup("(the guest's screen is in a graphics mode)\n");
     if (text && (!t->shown || strcmp(text, t->shown))) {
@@ -122,9 +122,8 @@ static size_t on_input(void *opaque, const u8 *buf, size_t len)
     return len;
 }
 
-int display_text_open(struct display_text **out, struct loop *l, struct clock *c,
-                      const struct display_source *d, const struct input_sink *input,
-                      const struct stdio_keys *keys, struct err *e)
+int display_text_open(struct display_text **out, struct loop *l, struct clock *c, struct display *d,
+                      const struct input_sink *input, const struct stdio_keys *keys, struct err *e)
 {
     static const char clear[] = "\033[2J\033[H\033[?25l";
     struct display_text *t = calloc(1, sizeof(*t));
@@ -136,7 +135,7 @@ int display_text_open(struct display_text **out, struct loop *l, struct clock *c
         return r;
     }
     t->clock = c;
-    t->src = *d;
+    t->screen = d;
     t->input = *input;
     t->draw = (struct timer){.fn = on_draw, .opaque = t};
     t->type = (struct timer){.fn = on_type, .opaque = t};

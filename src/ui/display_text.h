@@ -7,15 +7,14 @@
 
 #include "base/clock.h"
 #include "base/loop.h"
-#include "core/backend.h"
+#include "core/display.h"
 #include "ui/chardev.h"
 
 struct display_text;
 
 /* Takes the terminal (both ends must be one for keys and colours to work) until close. */
-int display_text_open(struct display_text **out, struct loop *l, struct clock *c,
-                      const struct display_source *d, const struct input_sink *input,
-                      const struct stdio_keys *keys, struct err *e);
+int display_text_open(struct display_text **out, struct loop *l, struct clock *c, struct display *d,
+                      const struct input_sink *input, const struct stdio_keys *keys, struct err *e);
 void display_text_close(struct display_text *t); /* NULL does nothing */
 
 #endif

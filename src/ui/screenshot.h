@@ -6,9 +6,9 @@
 #define WIRT_UI_SCREENSHOT_H
 
 #include "base/err.h"
-#include "core/backend.h"
+#include "core/display.h"
 
 /* PNG, or PPM when the name ends in .ppm; written beside the file first, then moved over it. */
-int screenshot_write(const struct display_source *d, const char *path, struct err *e);
+int screenshot_write(struct display *d, const char *path, struct err *e);
 
 #endif

@@ -11,8 +11,16 @@ enum { DEVFN = 2 << 3, WINDOW = 0x10000000, STEP = 6, STEPS_MAX = 2000, LOOKS_MA
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void step(struct vguest *g, struct vga *v, struct clock *c, const u8 *p, struct surface *s,
-                 unsigned *looks)
+static void look(struct display *d, struct display_view *view)
+{
+    struct display_rect r[4];
+
+    display_look(d, view, r, ARRAY_SIZE(r));
+    free(display_text(d));
+}
+
+static void step(struct vguest *g, struct vga *v, struct clock *c, const u8 *p, struct display *d,
+                 struct display_view *view, unsigned *looks)
 {
     u32 off = le32_get(p) >> 8;
     u16 val = le16_get(p + 4);
@@ -55,8 +63,7 @@ static void step(struct vguest *g, struct vga *v, struct clock *c, const u8 *p, 
         break;
     case 11:
         if ((*looks)++ < LOOKS_MAX) {
-            v->display.draw(v->display.opaque, s);
-            free(v->display.text(v->display.opaque));
+            look(d, view);
         }
         break;
     }
@@ -66,22 +73,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct vguest g;
     static struct vga v;
-    struct surface s = {0};
+    struct display_view view = {0};
+    struct display d;
     struct clock *c = clock_new_manual();
     unsigned looks = 0;
 
     vg_open(&g);
     BUG_ON(vga_init(&v, &g.pci, DEVFN, &g.mem, c, "\x55\xaa", 2));
+    display_init(&d, &v.display);
     BUG_ON(bus_map(&g.pio, &v.ports, 0x3c0) || bus_map(&g.pio, &v.dispi, 0x1ce) ||
            bus_map(&g.mmio, &v.window, WINDOW));
     pci_config_write(&g.pci, DEVFN, 0x10, 4, 0xe0000000);
     pci_config_write(&g.pci, DEVFN, 0x18, 4, 0xe1000000);
     pci_config_write(&g.pci, DEVFN, 0x04, 2, 3);
     for (unsigned i = 0; i < STEPS_MAX && size >= STEP; i++, data += STEP, size -= STEP)
-        step(&g, &v, c, data, &s, &looks);
-    v.display.draw(v.display.opaque, &s);
-    free(v.display.text(v.display.opaque));
-    free(s.pixels);
+        step(&g, &v, c, data, &d, &view, &looks);
+    look(&d, &view);
+    display_view_free(&view);
+    display_destroy(&d);
+    vga_destroy(&v);
     vg_close(&g);
     clock_free(c);
     return 0;

@@ -18,7 +18,9 @@ struct fixture {
     struct vguest g;
     struct vga v;
     struct clock *c;
-    struct surface s;
+    struct display d;
+    struct display_view view;
+    struct display_rect rect[8];
 };
 
 static void begin(struct fixture *f)
@@ -27,6 +29,7 @@ static void begin(struct fixture *f)
     vg_open(&f->g);
     f->c = clock_new_manual();
     assert_int_equal(vga_init(&f->v, &f->g.pci, DEVFN, &f->g.mem, f->c, "\x55\xaa", 2), 0);
+    display_init(&f->d, &f->v.display);
     assert_int_equal(bus_map(&f->g.pio, &f->v.ports, PORTS), 0);
     assert_int_equal(bus_map(&f->g.pio, &f->v.dispi, 0x1ce), 0);
     assert_int_equal(bus_map(&f->g.mmio, &f->v.window, WINDOW), 0);
@@ -36,9 +39,17 @@ static void begin(struct fixture *f)
     pci_config_write(&f->g.pci, DEVFN, 0x04, 2, 3);
 }
 
+/* Looks at the screen; how many parts changed. */
+static unsigned look(struct fixture *f)
+{
+    return display_look(&f->d, &f->view, f->rect, ARRAY_SIZE(f->rect));
+}
+
 static void end(struct fixture *f)
 {
-    free(f->s.pixels);
+    display_view_free(&f->view);
+    display_destroy(&f->d);
+    vga_destroy(&f->v);
     vg_close(&f->g);
     clock_free(f->c);
 }
@@ -160,7 +171,7 @@ static void test_text(void **state)
     assert_int_equal(rd(&f, 0x18000 + 160), 'H');
     assert_int_equal(rd(&f, 0x18001 + 160), 0x17);
     assert_int_equal(rd(&f, 0), 0xff); /* not in this map */
-    text = f.v.display.text(f.v.display.opaque);
+    text = display_text(&f.d);
     assert_non_null(text);
     assert_int_equal(strncmp(text, "\nHello \xc3\x87\xe2\x96\x88\n\n", 14), 0);
     free(text);
@@ -173,18 +184,18 @@ static void test_text(void **state)
     idx(&f, 0x3ce, 8, 0xff);
     wr(&f, 'H' * 32 + 3, 0x81);
     text_mode(&f);
-    assert_true(f.v.display.draw(f.v.display.opaque, &f.s));
-    assert_int_equal(f.s.width, 640);
-    assert_int_equal(f.s.height, 400);
-    u32 *line = f.s.pixels + 19 * f.s.stride;
+    look(&f);
+    assert_int_equal(f.view.s.width, 640);
+    assert_int_equal(f.view.s.height, 400);
+    u32 *line = f.view.s.pixels + 19 * f.view.s.stride;
 
     assert_int_equal(line[0], 0x717171);
     assert_int_equal(line[1], 0x101010);
     assert_int_equal(line[7], line[0]);
-    assert_int_equal(line[f.s.stride], 0x101010);
+    assert_int_equal(line[f.view.s.stride], 0x101010);
     /* Start address moves the picture up. */
     idx(&f, 0x3d4, 0x0d, 80);
-    text = f.v.display.text(f.v.display.opaque);
+    text = display_text(&f.d);
     assert_int_equal(strncmp(text, "Hello", 5), 0);
     free(text);
     end(&f);
@@ -240,11 +251,11 @@ static void test_planes(void **state)
     idx(&f, 0x3d4, 0x12, 0xdf);
     idx(&f, 0x3d4, 0x17, 0xe3);
     idx(&f, 0x3d4, 0x18, 0xff);
-    assert_true(f.v.display.draw(f.v.display.opaque, &f.s));
-    assert_int_equal(f.s.width, 640);
-    assert_int_equal(f.s.height, 480);
-    assert_int_equal(f.s.pixels[640 + (100 - 80) * 8], 0x515151);
-    assert_null(f.v.display.text(f.v.display.opaque));
+    look(&f);
+    assert_int_equal(f.view.s.width, 640);
+    assert_int_equal(f.view.s.height, 480);
+    assert_int_equal(f.view.s.pixels[640 + (100 - 80) * 8], 0x515151);
+    assert_null(display_text(&f.d));
     end(&f);
 }
 
@@ -267,18 +278,18 @@ static void test_vbe(void **state)
     dispi(&f, VBE_YRES, 600);
     dispi(&f, VBE_BPP, 32);
     dispi(&f, VBE_ENABLE, VBE_ENABLED | VBE_LFB);
-    bus_write(&f.g.mmio, 0xe0000000 + (800 * 2 + 3) * 4, 4, 0xff123456);
-    assert_true(f.v.display.draw(f.v.display.opaque, &f.s));
-    assert_int_equal(f.s.width, 800);
-    assert_int_equal(f.s.height, 600);
-    assert_int_equal(f.s.pixels[800 * 2 + 3], 0x123456);
+    mem_write32(&f.g.pci.dma, 0xe0000000 + (800 * 2 + 3) * 4, 0xff123456);
+    look(&f);
+    assert_int_equal(f.view.s.width, 800);
+    assert_int_equal(f.view.s.height, 600);
+    assert_int_equal(f.view.s.pixels[800 * 2 + 3], 0x123456);
     dispi(&f, VBE_Y_OFFSET, 2);
-    assert_true(f.v.display.draw(f.v.display.opaque, &f.s));
-    assert_int_equal(f.s.pixels[3], 0x123456);
+    look(&f);
+    assert_int_equal(f.view.s.pixels[3], 0x123456);
     /* Behind the end of memory: less picture, no crash. */
     dispi(&f, VBE_Y_OFFSET, 0xffff);
     dispi(&f, VBE_X_OFFSET, 0xffff);
-    assert_true(f.v.display.draw(f.v.display.opaque, &f.s));
+    look(&f);
     /* The same registers in memory; a bank of the window. */
     assert_int_equal(bus_read(&f.g.mmio, 0xe1000502, 2), 800);
     bus_write(&f.g.mmio, 0xe1000508, 2, 0);
