@@ -220,19 +220,21 @@ static int open_vga(struct pc *pc, struct err *e)
     u8 *rom = pc_read_rom("vgabios-stdvga.bin", 256 * KIB, &size, &why);
     if (!rom)
         trace(&vm->trace, board, "no VGA BIOS: %s", why.msg);
-    int r = vga_init(&pc->vga, &pc->pci, DEVFN(SLOT_VGA, 0), &vm->mem, vm->clock, rom, size);
+    int r = stdvga_init(&pc->stdvga, &pc->pci, DEVFN(SLOT_VGA, 0), &vm->mem, vm->clock, rom, size);
     free(rom);
     if (r)
         return err_set(e, -r, "VGA: %s", strerror(-r));
-    r = map(&vm->pio, &pc->vga.ports, 0x3c0, e);
+    pc->vga = &pc->stdvga.vga;
+    display_set_source(&pc->screen, &pc->vga->display);
+    r = map(&vm->pio, &pc->vga->ports, 0x3c0, e);
     if (!r)
-        r = map(&vm->pio, &pc->vga.mono_crtc, 0x3b4, e);
+        r = map(&vm->pio, &pc->vga->mono_crtc, 0x3b4, e);
     if (!r)
-        r = map(&vm->pio, &pc->vga.mono_stat, 0x3ba, e);
+        r = map(&vm->pio, &pc->vga->mono_stat, 0x3ba, e);
     if (!r)
-        r = map(&vm->pio, &pc->vga.dispi, 0x1ce, e);
+        r = map(&vm->pio, &pc->vga->dispi, 0x1ce, e);
     if (!r)
-        r = map(&vm->mmio, &pc->vga.window, MAP_LOW_TOP, e);
+        r = map(&vm->mmio, &pc->vga->window, MAP_LOW_TOP, e);
     return r;
 }
 
@@ -459,7 +461,7 @@ int pc_open(struct pc *pc, struct vm *vm, const struct machine_config *cfg, stru
     pc->vm = vm;
     pc->cfg = *cfg;
     pc->direct = cfg->kernel != NULL;
-    display_init(&pc->screen, cfg->vga ? &pc->vga.display : NULL);
+    display_init(&pc->screen, NULL);
     pc_open_input(pc);
     int r = open_memory(pc, e);
     if (!r && !pc->direct)
@@ -523,7 +525,7 @@ void pc_close(struct pc *pc)
         fclose(pc->debugcon_file);
     acpi_free(&pc->acpi);
     display_destroy(&pc->screen);
-    vga_destroy(&pc->vga);
+    vga_destroy(&pc->stdvga.vga);
     for (unsigned i = 0; i < ARRAY_SIZE(pc->nic); i++) {
         free(pc->nic[i].virtio);
         free(pc->nic[i].e1000);

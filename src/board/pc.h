@@ -30,7 +30,7 @@
 #include "dev/piix3_ide.h"
 #include "dev/piix4_pm.h"
 #include "dev/port92.h"
-#include "dev/vga.h"
+#include "dev/stdvga.h"
 #include "dev/virtio_balloon.h"
 #include "dev/virtio_blk.h"
 #include "dev/virtio_console.h"
@@ -90,7 +90,8 @@ struct pc {
     struct piix3 isa;
     struct piix3_ide ide;
     struct piix4_pm pm;
-    struct vga vga;
+    struct stdvga stdvga;
+    struct vga *vga; /* of whatever video card there is; NULL: none */
     struct display screen;   /* for viewers */
     struct input_sink input; /* for whoever types and points; pc_input.c */
     struct pc_pointer {      /* where the absolute pointer was last; any thread */

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Standard VGA with the Bochs VBE extensions.  The registers are those of the IBM VGA Technical
- * Reference (1992), chapter 2: sequencer, CRT controller, graphics controller, attribute controller
- * and DAC behind ports 0x3b4-0x3df.  Bochs added a pair of ports at 0x1ce for modes of any size
- * with a linear frame buffer; QEMU put both behind a memory BAR as well (offsets 0x400 and 0x500),
- * which the Linux driver `bochs` uses.
+ * Standard VGA: its registers.  They are those of the IBM VGA Technical Reference (1992), chapter
+ * 2: sequencer, CRT controller, graphics controller, attribute controller and DAC behind ports
+ * 0x3b4-0x3df.  vga_dispi.c is what Bochs added, vga_mem.c the data path of the window at 0xa0000,
+ * vga_text.c and vga_draw.c make pictures.
  *
- * The board maps the ports and the window at 0xa0000; video memory is BAR 0.  vga_mem.c is the
- * data path of the window, vga_text.c and vga_draw.c make pictures.
- *
- * Left out: pixel panning, EDID, the vertical interrupt; no driver of today needs them.
+ * Left out: the vertical interrupt, the light pen and the diagnostic bits of input status 1, which
+ * PCs of today leave out too; a border around the picture (its colour is shown when the palette
+ * is switched off, as the border then covers everything).
  */
 #include "dev/vga.h"
 
@@ -38,22 +36,52 @@ enum {
 };
 
 enum { MISC_COLOR = 1, CRTC_LOCK = 0x80, CRTC_COUNT = 25, ATTR_COUNT = 21 };
-enum { MMIO_SIZE = 0x1000, MMIO_VGA = 0x400, MMIO_DISPI = 0x500 };
-enum { VBE_ID0 = 0xb0c0, VBE_ID5 = 0xb0c5, VBE_MAX_X = 4096, VBE_MAX_Y = 3072 };
-enum { FRAME_NS = 16666667, LINE_NS = 31778, RETRACE_NS = 1000000 };
+enum { CRTC_LATCH = 0x22, CRTC_ATTR_STATE = 0x24 }; /* read only; undocumented by IBM */
 
 /* -------------------------------------------------------------------- status -- */
 
-/* Input status 1: programs wait for retrace to begin and end, so it has to come and go. */
+/* How long a frame is, in dots (pixel clocks), and when nothing is displayed. */
+struct timing {
+    u32 hz;          /* of dots */
+    u32 line, shown; /* dots */
+    u32 lines, rows, sync_from, sync_to;
+};
+
+static struct timing timing(const struct vga *v)
+{
+    const u8 *c = v->crtc;
+    u32 chars = v->seq[1] & 1 ? 8 : 9;
+    struct timing t = {
+        .hz = (v->misc >> 2 & 3) == 1 ? 28322000 : 25175000,
+        .line = (c[0] + 5u) * chars,
+        .shown = (c[1] + 1u) * chars,
+        .lines = (c[6] | (c[7] & 0x01u) << 8 | (c[7] & 0x20u) << 4) + 2,
+        .rows = (c[0x12] | (c[7] & 0x02u) << 7 | (c[7] & 0x40u) << 3) + 1,
+        .sync_from = c[0x10] | (c[7] & 0x04u) << 6 | (c[7] & 0x80u) << 2,
+    };
+
+    if (v->seq[1] & 8) /* each dot lasts two clocks */
+        t.hz /= 2;
+    if (vga_vbe_on(v) || t.line < 200 || t.lines < 100 || t.sync_from >= t.lines)
+        t = (struct timing){
+            .hz = 25175000, .line = 800, .shown = 640, .lines = 525, .rows = 480, .sync_from = 490};
+    /* The end register has four bits: the line at which the counter's low bits match. */
+    t.sync_to = t.sync_from + (((c[0x11] & 0xfu) - t.sync_from - 1) & 0xf) + 1;
+    return t;
+}
+
+/* Input status 1: programs wait for retrace to begin and end, so it has to come and go as often
+ * and as long as the registers say. */
 static u8 read_status(struct vga *v)
 {
-    u64 now = clock_now(v->clock);
-    u64 frame = now % FRAME_NS;
-    bool vsync = frame >= FRAME_NS - RETRACE_NS;
-    bool blank = vsync || frame % LINE_NS > LINE_NS * 4 / 5;
+    struct timing t = timing(v);
+    u64 dot = muldiv64(clock_now(v->clock), t.hz, NS_PER_SEC) % ((u64)t.line * t.lines);
+    u32 row = (u32)(dot / t.line), col = (u32)(dot % t.line);
+    bool vsync = row >= t.sync_from && row < t.sync_to;
+    bool blank = row >= t.rows || col >= t.shown;
 
     v->attr_data = false;
-    return (u8)(vsync << 3 | blank);
+    return (u8)(vsync << 3 | (blank || vsync));
 }
 
 /* ----------------------------------------------------------------------- DAC -- */
@@ -74,6 +102,7 @@ static void dac_next_write(struct vga *v, u8 val)
     v->dac_cache[v->dac_comp] = v->vbe[VBE_ENABLE] & VBE_8BIT_DAC ? val : val & 0x3f;
     if (++v->dac_comp == 3) {
         memcpy(v->dac[v->dac_write], v->dac_cache, 3);
+        v->redraw = true;
         v->dac_comp = 0;
         v->dac_write++;
     }
@@ -87,6 +116,7 @@ static void attr_write(struct vga *v, u8 val)
 
     v->attr_data = !v->attr_data;
     if (v->attr_data) {
+        v->redraw |= (v->attr_index ^ val) & 0x20;
         v->attr_index = val & 0x3f;
         return;
     }
@@ -94,12 +124,14 @@ static void attr_write(struct vga *v, u8 val)
         v->attr[i] = val & 0x3f;
     else if (i < ATTR_COUNT)
         v->attr[i] = val;
+    v->redraw = true;
 }
 
 static void seq_write(struct vga *v, u8 val)
 {
     static const u8 mask[8] = {0x03, 0x3d, 0x0f, 0x3f, 0x0e, 0, 0, 0};
 
+    v->redraw |= v->seq_index == 1 || v->seq_index == 3;
     v->seq[v->seq_index] = val & mask[v->seq_index];
 }
 
@@ -107,6 +139,7 @@ static void gc_write(struct vga *v, u8 val)
 {
     static const u8 mask[16] = {0x0f, 0x0f, 0x0f, 0x1f, 0x03, 0x7b, 0x0f, 0x0f, 0xff};
 
+    v->redraw |= v->gc_index == 5 || v->gc_index == 6;
     v->gc[v->gc_index] = val & mask[v->gc_index];
 }
 
@@ -120,9 +153,20 @@ static void crtc_write(struct vga *v, u8 val)
         /* Only the line compare bit of the overflow register stays open. */
         if (i == 7)
             v->crtc[7] = (u8)((v->crtc[7] & ~0x10) | (val & 0x10));
+        v->redraw = true;
         return;
     }
+    v->redraw |= v->crtc[i] != val;
     v->crtc[i] = val;
+}
+
+static u8 crtc_read(const struct vga *v)
+{
+    if (v->crtc_index == CRTC_LATCH)
+        return v->latch[v->gc[4] & 3];
+    if (v->crtc_index == CRTC_ATTR_STATE)
+        return (u8)(v->attr_data << 7 | v->attr_index);
+    return v->crtc_index < CRTC_COUNT ? v->crtc[v->crtc_index] : 0;
 }
 
 /* The CRT controller answers at 0x3dx or at 0x3bx, as the miscellaneous register says. */
@@ -131,7 +175,7 @@ static bool answers(const struct vga *v, unsigned port, bool mono)
     return port < P_CRTC_INDEX || mono == !(v->misc & MISC_COLOR);
 }
 
-static u8 port_read(struct vga *v, unsigned port, bool mono)
+u8 vga_port_read(struct vga *v, unsigned port, bool mono)
 {
     if (!answers(v, port, mono))
         return 0xff;
@@ -165,25 +209,25 @@ static u8 port_read(struct vga *v, unsigned port, bool mono)
     case P_CRTC_INDEX:
         return v->crtc_index;
     case P_CRTC:
-        return v->crtc_index < CRTC_COUNT ? v->crtc[v->crtc_index] : 0;
+        return crtc_read(v);
     case P_STATUS:
         return read_status(v);
     }
     return 0xff;
 }
 
-static void port_write(struct vga *v, unsigned port, bool mono, u8 val)
+void vga_port_write(struct vga *v, unsigned port, bool mono, u8 val)
 {
     if (!answers(v, port, mono))
         return;
-    trace(v->pci.bus->trace, vga, "port %03x <- %02x", 0x3c0 + port, val);
-    v->redraw = true;
+    trace(v->trace, vga, "port %03x <- %02x", 0x3c0 + port, val);
     switch (port) {
     case P_ATTR:
         attr_write(v, val);
         break;
     case P_MISC:
         v->misc = val & ~0x10;
+        v->redraw = true;
         break;
     case P_SEQ_INDEX:
         v->seq_index = val & 7;
@@ -192,6 +236,7 @@ static void port_write(struct vga *v, unsigned port, bool mono, u8 val)
         seq_write(v, val);
         break;
     case P_DAC_MASK:
+        v->redraw |= v->dac_mask != val;
         v->dac_mask = val;
         break;
     case P_DAC_READ:
@@ -225,187 +270,36 @@ static void port_write(struct vga *v, unsigned port, bool mono, u8 val)
     }
 }
 
-/* --------------------------------------------------------------- Bochs VBE -- */
-
-static u32 vbe_bytes_a_line(const struct vga *v)
-{
-    u32 bpp = v->vbe[VBE_BPP];
-
-    return bpp == 4 ? v->vbe[VBE_VIRT_WIDTH] / 8 : v->vbe[VBE_VIRT_WIDTH] * ((bpp + 7) / 8);
-}
-
-static void vbe_set_width(struct vga *v, u16 width)
-{
-    u32 line;
-
-    v->vbe[VBE_VIRT_WIDTH] = max(width, v->vbe[VBE_XRES]);
-    line = max(vbe_bytes_a_line(v), 1u);
-    v->vbe[VBE_VIRT_HEIGHT] =
-        (u16)min(VGA_VRAM_SIZE / line / (v->vbe[VBE_BPP] == 4 ? 4 : 1), 0xffffu);
-}
-
-static void vbe_enable(struct vga *v, u16 val)
-{
-    bool was_on = v->vbe[VBE_ENABLE] & VBE_ENABLED;
-
-    if (val & VBE_ENABLED && !was_on) {
-        v->vbe[VBE_BANK] = 0;
-        v->vbe[VBE_X_OFFSET] = v->vbe[VBE_Y_OFFSET] = 0;
-        vbe_set_width(v, v->vbe[VBE_XRES]);
-        if (!(val & VBE_NOCLEAR)) {
-            u64 size = (u64)vbe_bytes_a_line(v) * v->vbe[VBE_YRES];
-
-            if (v->vbe[VBE_BPP] == 4)
-                size *= 4;
-            memset(v->vram, 0, min(size, (u64)VGA_VRAM_SIZE));
-            mem_wrote(v->mem, v->vram, min(size, (u64)VGA_VRAM_SIZE));
-        }
-        trace(v->pci.bus->trace, vga, "VBE mode %ux%u, %u bits", v->vbe[VBE_XRES], v->vbe[VBE_YRES],
-              v->vbe[VBE_BPP]);
-    }
-    v->vbe[VBE_ENABLE] = val & (VBE_ENABLED | VBE_GETCAPS | VBE_8BIT_DAC | VBE_LFB | VBE_NOCLEAR);
-}
-
-static u16 vbe_read(struct vga *v)
-{
-    bool caps = v->vbe[VBE_ENABLE] & VBE_GETCAPS;
-
-    switch (v->vbe_index) {
-    case VBE_XRES:
-        return caps ? VBE_MAX_X : v->vbe[VBE_XRES];
-    case VBE_YRES:
-        return caps ? VBE_MAX_Y : v->vbe[VBE_YRES];
-    case VBE_BPP:
-        return caps ? 32 : v->vbe[VBE_BPP];
-    case VBE_VIDEO_MEMORY_64K:
-        return VGA_VRAM_SIZE >> 16;
-    }
-    return v->vbe_index < VBE_VIDEO_MEMORY_64K ? v->vbe[v->vbe_index] : 0;
-}
-
-static void vbe_write(struct vga *v, u16 val)
-{
-    bool on = v->vbe[VBE_ENABLE] & VBE_ENABLED;
-
-    trace(v->pci.bus->trace, vga, "VBE register %u <- %04x", v->vbe_index, val);
-    v->redraw = true;
-    switch (v->vbe_index) {
-    case VBE_ID:
-        if (val >= VBE_ID0 && val <= VBE_ID5)
-            v->vbe[VBE_ID] = val;
-        break;
-    case VBE_XRES:
-        if (!on && val && val <= VBE_MAX_X)
-            v->vbe[VBE_XRES] = val & ~7;
-        break;
-    case VBE_YRES:
-        if (!on && val && val <= VBE_MAX_Y)
-            v->vbe[VBE_YRES] = val;
-        break;
-    case VBE_BPP:
-        if (!on && (val == 4 || val == 8 || val == 15 || val == 16 || val == 24 || val == 32))
-            v->vbe[VBE_BPP] = val;
-        break;
-    case VBE_ENABLE:
-        vbe_enable(v, val);
-        break;
-    case VBE_BANK:
-        v->vbe[VBE_BANK] = val & ((VGA_VRAM_SIZE >> 16) - 1);
-        break;
-    case VBE_VIRT_WIDTH:
-        vbe_set_width(v, val);
-        break;
-    case VBE_X_OFFSET:
-    case VBE_Y_OFFSET:
-        v->vbe[v->vbe_index] = val;
-        break;
-    }
-}
-
 /* ----------------------------------------------------------------- the regions -- */
 
 static u64 ports_read(void *opaque, u64 off, unsigned size)
 {
-    return port_read(opaque, (unsigned)off, false);
+    return vga_port_read(opaque, (unsigned)off, false);
 }
 
 static void ports_write(void *opaque, u64 off, unsigned size, u64 val)
 {
-    port_write(opaque, (unsigned)off, false, (u8)val);
+    vga_port_write(opaque, (unsigned)off, false, (u8)val);
 }
 
 static u64 mono_read(void *opaque, u64 off, unsigned size)
 {
-    return port_read(opaque, P_CRTC_INDEX + (unsigned)off, true);
+    return vga_port_read(opaque, P_CRTC_INDEX + (unsigned)off, true);
 }
 
 static void mono_write(void *opaque, u64 off, unsigned size, u64 val)
 {
-    port_write(opaque, P_CRTC_INDEX + (unsigned)off, true, (u8)val);
+    vga_port_write(opaque, P_CRTC_INDEX + (unsigned)off, true, (u8)val);
 }
 
 static u64 mono_stat_read(void *opaque, u64 off, unsigned size)
 {
-    return port_read(opaque, P_STATUS, true);
+    return vga_port_read(opaque, P_STATUS, true);
 }
 
 static void mono_stat_write(void *opaque, u64 off, unsigned size, u64 val)
 {
-    port_write(opaque, P_STATUS, true, (u8)val);
-}
-
-/* 0x1ce index, 0x1cf and 0x1d0 data; words, at odd addresses too. */
-static u64 dispi_read(void *opaque, u64 off, unsigned size)
-{
-    struct vga *v = opaque;
-
-    return off == 0 ? v->vbe_index : vbe_read(v);
-}
-
-static void dispi_write(void *opaque, u64 off, unsigned size, u64 val)
-{
-    struct vga *v = opaque;
-
-    if (off == 0)
-        v->vbe_index = (u16)val;
-    else
-        vbe_write(v, (u16)val);
-}
-
-static u64 mmio_read(void *opaque, u64 off, unsigned size)
-{
-    struct vga *v = opaque;
-    u64 out = 0;
-
-    if (off >= MMIO_DISPI && off < MMIO_DISPI + 2 * VGA_VBE_REGS) {
-        u16 saved = v->vbe_index;
-
-        v->vbe_index = (u16)((off - MMIO_DISPI) / 2);
-        out = vbe_read(v) >> 8 * (off & 1);
-        v->vbe_index = saved;
-    } else if (off >= MMIO_VGA && off < MMIO_VGA + 0x20) {
-        for (unsigned i = 0; i < size && off + i < MMIO_VGA + 0x20; i++)
-            out |= (u64)port_read(v, (unsigned)(off - MMIO_VGA) + i, !(v->misc & MISC_COLOR))
-                   << 8 * i;
-    }
-    return out;
-}
-
-static void mmio_write(void *opaque, u64 off, unsigned size, u64 val)
-{
-    struct vga *v = opaque;
-
-    if (off >= MMIO_DISPI && off < MMIO_DISPI + 2 * VGA_VBE_REGS && size == 2) {
-        u16 saved = v->vbe_index;
-
-        v->vbe_index = (u16)((off - MMIO_DISPI) / 2);
-        vbe_write(v, (u16)val);
-        v->vbe_index = saved;
-    } else if (off >= MMIO_VGA && off < MMIO_VGA + 0x20) {
-        for (unsigned i = 0; i < size && off + i < MMIO_VGA + 0x20; i++)
-            port_write(v, (unsigned)(off - MMIO_VGA) + i, !(v->misc & MISC_COLOR),
-                       (u8)(val >> 8 * i));
-    }
+    vga_port_write(opaque, P_STATUS, true, (u8)val);
 }
 
 static u64 window_read(void *opaque, u64 off, unsigned size)
@@ -429,66 +323,12 @@ static const struct region_ops mono_ops = {
     .read = mono_read, .write = mono_write, .min_width = 1, .max_width = 1};
 static const struct region_ops mono_stat_ops = {
     .read = mono_stat_read, .write = mono_stat_write, .min_width = 1, .max_width = 1};
-static const struct region_ops dispi_ops = {
-    .read = dispi_read, .write = dispi_write, .min_width = 1, .max_width = 2};
-static const struct region_ops mmio_ops = {
-    .read = mmio_read, .write = mmio_write, .min_width = 1, .max_width = 2, .aligned = true};
 static const struct region_ops window_ops = {
     .read = window_read, .write = window_write, .min_width = 1, .max_width = 8};
 
-/* ------------------------------------------------------------------ pictures -- */
-
-static bool draw(struct vga *v, struct surface *s)
-{
-    switch (vga_mode(v)) {
-    case VGA_BLANK:
-        if (!vga_surface(s, 640, 400))
-            return false;
-        memset(s->pixels, 0, (size_t)s->stride * s->height * 4);
-        return true;
-    case VGA_TEXT:
-        return vga_text_draw(v, s);
-    default:
-        return vga_graphics_draw(v, s);
-    }
-}
-
-static void update(void *opaque, struct display *d, bool all)
-{
-    struct vga *v = opaque;
-    u8 dirty[VGA_VRAM_SIZE >> PAGE_SHIFT];
-    u64 blink;
-
-    pthread_mutex_lock(&v->pci.lock);
-    blink = clock_now(v->clock) / VGA_BLINK_NS;
-    if (mem_watch(v->mem, v->vram, VGA_VRAM_SIZE, dirty) || v->redraw || all ||
-        (blink != v->blink && vga_mode(v) == VGA_TEXT)) {
-        v->redraw = false;
-        v->blink = blink;
-        if (draw(v, &v->shown)) {
-            display_size(d, v->shown.width, v->shown.height);
-            for (u32 y = 0; y < v->shown.height; y++)
-                display_put(d, 0, y, v->shown.pixels + (size_t)y * v->shown.stride, v->shown.width);
-        }
-    }
-    pthread_mutex_unlock(&v->pci.lock);
-}
-
-static char *text(void *opaque)
-{
-    struct vga *v = opaque;
-    char *out = NULL;
-
-    pthread_mutex_lock(&v->pci.lock);
-    if (vga_mode(v) == VGA_TEXT)
-        out = vga_text_utf8(v);
-    pthread_mutex_unlock(&v->pci.lock);
-    return out;
-}
-
 enum vga_mode vga_mode(const struct vga *v)
 {
-    if (v->vbe[VBE_ENABLE] & VBE_ENABLED)
+    if (vga_vbe_on(v))
         return v->vbe[VBE_BPP] == 4 ? VGA_PLANAR : VGA_LINEAR;
     if (!(v->attr_index & 0x20) || v->seq[1] & 0x20 || !v->crtc[1])
         return VGA_BLANK;
@@ -496,16 +336,13 @@ enum vga_mode vga_mode(const struct vga *v)
         return VGA_TEXT;
     if (v->gc[5] & 0x40)
         return VGA_256;
-    if (v->gc[5] & 0x20)
-        return VGA_CGA4;
-    return v->crtc[0x17] & 1 ? VGA_PLANAR : VGA_CGA2;
+    return v->gc[5] & 0x20 ? VGA_CGA4 : VGA_PLANAR;
 }
 
 /* ---------------------------------------------------------------------- life -- */
 
 void vga_reset(struct vga *v)
 {
-    v->redraw = true;
     v->misc = v->feature = 0;
     v->seq_index = v->gc_index = v->crtc_index = v->attr_index = 0;
     memset(v->seq, 0, sizeof(v->seq));
@@ -515,75 +352,47 @@ void vga_reset(struct vga *v)
     memset(v->latch, 0, sizeof(v->latch));
     memset(v->dac, 0, sizeof(v->dac));
     memset(v->dac_cache, 0, sizeof(v->dac_cache));
-    memset(v->vbe, 0, sizeof(v->vbe));
     v->attr_data = false;
     v->dac_mask = 0xff;
     v->dac_state = v->dac_read = v->dac_write = v->dac_comp = 0;
-    v->vbe_index = 0;
-    v->vbe[VBE_ID] = VBE_ID5;
-    v->vbe[VBE_XRES] = v->vbe[VBE_VIRT_WIDTH] = 640;
-    v->vbe[VBE_YRES] = 480;
-    v->vbe[VBE_BPP] = 8;
-}
-
-static void reset(struct pci_dev *d)
-{
-    struct vga *v = container_of(d, struct vga, pci);
-
-    pthread_mutex_lock(&d->lock);
-    vga_reset(v);
-    pthread_mutex_unlock(&d->lock);
+    vga_dispi_reset(v);
+    v->redraw = true;
 }
 
 void vga_destroy(struct vga *v)
 {
-    free(v->shown.pixels);
+    free(v->line);
+    free(v->dirty);
 }
 
 static struct region make_region(struct vga *v, const char *name, u64 size,
                                  const struct region_ops *o)
 {
-    return (struct region){.name = name, .size = size, .ops = o, .opaque = v, .lock = &v->pci.lock};
+    return (struct region){.name = name, .size = size, .ops = o, .opaque = v, .lock = v->lock};
 }
 
-int vga_init(struct vga *v, struct pci_bus *b, unsigned devfn, struct mem *m, struct clock *c,
-             const void *rom, u64 rom_size)
+int vga_init(struct vga *v, struct mem *m, struct clock *c, pthread_mutex_t *lock, struct trace *t,
+             const struct edid_config *edid)
 {
-    u8 *rom_mem = NULL;
-    int r;
-
     memset(v, 0, sizeof(*v));
     v->clock = c;
     v->mem = m;
+    v->lock = lock;
+    v->trace = t;
     v->vram = mem_alloc(m, VGA_VRAM_SIZE);
-    if (rom)
-        rom_mem = mem_alloc(m, rom_size);
-    if (!v->vram || (rom && !rom_mem))
+    v->line = calloc(VGA_WIDTH_MAX + 32, sizeof(u32));
+    v->dirty = calloc(1, VGA_VRAM_SIZE >> PAGE_SHIFT);
+    if (!v->vram || !v->line || !v->dirty)
         return -ENOMEM;
-    r = pci_dev_init(&v->pci, b, devfn, "vga", 0x1234, 0x1111, 0x030000, 0);
-    if (r)
-        return r;
-    pci_set_subsystem(&v->pci, 0x1af4, 0x1100);
-    v->pci.config[8] = 2; /* revision: has the memory BAR */
-    v->pci.reset = reset;
-
+    edid_make(v->edid, edid);
     v->ports = make_region(v, "vga", 0x20, &ports_ops);
     v->mono_crtc = make_region(v, "vga mono", 2, &mono_ops);
     v->mono_stat = make_region(v, "vga mono status", 1, &mono_stat_ops);
-    v->dispi = make_region(v, "vga dispi", 4, &dispi_ops);
     v->window = make_region(v, "vga window", 0x20000, &window_ops);
-    v->mmio = make_region(v, "vga mmio", MMIO_SIZE, &mmio_ops);
     v->lfb = (struct region){
         .name = "vga memory", .size = VGA_VRAM_SIZE, .hva = v->vram, .whva = v->vram};
-    pci_bar_init(&v->pci, 0, PCI_BAR_MEM | PCI_BAR_PREFETCH, &v->lfb);
-    pci_bar_init(&v->pci, 2, PCI_BAR_MEM, &v->mmio);
-    if (rom) {
-        memcpy(rom_mem, rom, rom_size);
-        v->rom = (struct region){
-            .name = "vga rom", .size = align_up(rom_size, PAGE_SIZE), .hva = rom_mem};
-        pci_rom_init(&v->pci, &v->rom);
-    }
-    v->display = (struct display_source){.update = update, .text = text, .opaque = v};
+    vga_dispi_regions(v);
+    v->display = (struct display_source){.update = vga_update, .text = vga_text, .opaque = v};
     vga_reset(v);
     return 0;
 }
@@ -591,15 +400,9 @@ int vga_init(struct vga *v, struct pci_bus *b, unsigned devfn, struct mem *m, st
 static int loaded(void *obj, struct err *e)
 {
     struct vga *v = obj;
-    u16 bpp = v->vbe[VBE_BPP];
 
     v->redraw = true;
-    if (bpp != 4 && bpp != 8 && bpp != 15 && bpp != 16 && bpp != 24 && bpp != 32)
-        return err_set(e, EINVAL, "%u bits a pixel", bpp);
-    if (v->vbe[VBE_XRES] > VBE_MAX_X || v->vbe[VBE_YRES] > VBE_MAX_Y ||
-        v->vbe[VBE_VIRT_WIDTH] < v->vbe[VBE_XRES])
-        return err_set(e, EINVAL, "a VBE mode of %ux%u", v->vbe[VBE_XRES], v->vbe[VBE_YRES]);
-    return 0;
+    return vga_dispi_loaded(v, e);
 }
 
 static const struct field vga_fields[] = {
@@ -624,6 +427,7 @@ static const struct field vga_fields[] = {
     FIELD_ARRAY(struct vga, latch),
     FIELD(struct vga, vbe_index),
     FIELD_ARRAY(struct vga, vbe),
+    FIELD_MAX(struct vga, big_endian, 1),
 };
 
 const struct state_desc vga_state = {.name = "vga",

@@ -6,7 +6,10 @@
  * Plane p at address a is vram[a * 4 + p].  So a 32-bit word holds the four planes of an address,
  * and memory in chain-4 order (a & 3 is the plane) is simply linear, as VBE modes want it. Odd/even
  * addressing puts the pair of bytes 2k, 2k+1 (a character and its attribute) into planes 0 and 1
- * of address k.
+ * of address k.  (The real one leaves addresses out instead: in chain-4 it uses each fourth one,
+ * with odd/even each second, and the CRT controller does the same when it shows them, by its
+ * doubleword and word modes.  Only a program that writes in one way and shows in another could
+ * tell the difference.)
  */
 #include "dev/vga.h"
 
@@ -34,20 +37,18 @@ static bool map_address(const struct vga *v, u32 off, u32 *addr)
     }
 }
 
+/* VBE's modes of 8 bits and more are linear, whatever the VGA's registers say. */
 static bool is_linear(const struct vga *v)
 {
-    return v->seq[4] & 8 || (v->vbe[VBE_ENABLE] & VBE_ENABLED && v->vbe[VBE_BPP] != 4);
+    return vga_vbe_on(v) && v->vbe[VBE_BPP] != 4;
 }
 
 /* Each of the low four bits becomes a byte of ones or zeros. */
 static u32 spread(u8 bits)
 {
-    u32 m = 0;
+    u32 m = (bits & 1u) | (bits & 2u) << 7 | (bits & 4u) << 14 | (bits & 8u) << 21;
 
-    for (unsigned p = 0; p < 4; p++)
-        if (bits >> p & 1)
-            m |= 0xffu << 8 * p;
-    return m;
+    return m * 0xff;
 }
 
 static u32 in_all(u8 byte)
@@ -55,30 +56,40 @@ static u32 in_all(u8 byte)
     return byte * 0x01010101u;
 }
 
-static u8 *at(const struct vga *v, u32 index)
+/* The address in the planes, and which of the planes the addressing leaves open (bits 3-0):
+ * chain-4 chooses one by the two low bits, odd/even a pair by the lowest. */
+static u32 plane_address(const struct vga *v, u32 addr, bool odd_even, u8 *planes)
 {
-    return v->vram + (index & (VGA_VRAM_SIZE - 1));
-}
-
-static u32 odd_even_index(u32 addr)
-{
-    return (addr & ~1u) << 1;
+    if (v->seq[4] & 8) {
+        *planes = (u8)(1 << (addr & 3));
+        return addr >> 2;
+    }
+    if (odd_even) {
+        *planes = addr & 1 ? 0xa : 0x5;
+        return addr >> 1;
+    }
+    *planes = 0xf;
+    return addr;
 }
 
 u8 vga_mem_read(struct vga *v, u32 off)
 {
     u32 addr, planes;
+    u8 open;
 
     if (!map_address(v, off, &addr))
         return 0xff;
     if (is_linear(v))
-        return *at(v, addr);
-    if (v->gc[5] & 0x10)
-        return *at(v, odd_even_index(addr) | (v->gc[4] & 2) | (addr & 1));
-    planes = le32_get(at(v, addr * 4));
+        return *vga_at(v, addr);
+    planes = le32_get(vga_at(v, plane_address(v, addr, v->gc[5] & 0x10, &open) * 4));
     le32_put(v->latch, planes);
-    if (!(v->gc[5] & 8))
+    if (!(v->gc[5] & 8)) {
+        if (v->seq[4] & 8)
+            return v->latch[addr & 3];
+        if (v->gc[5] & 0x10)
+            return v->latch[(v->gc[4] & 2) | (addr & 1)];
         return v->latch[v->gc[4] & 3];
+    }
     /* Read mode 1: a one for each pixel that has the compared colour in the planes of interest. */
     planes = (planes ^ spread(v->gc[2])) & spread(v->gc[7]);
     planes |= planes >> 16;
@@ -118,34 +129,25 @@ static u32 combine(const struct vga *v, u8 val, u8 *mask)
     return data;
 }
 
-static void put_byte(struct vga *v, u32 index, u8 val)
-{
-    *at(v, index) = val;
-    mem_wrote(v->mem, at(v, index), 1);
-}
-
 void vga_mem_write(struct vga *v, u32 off, u8 val)
 {
-    u32 addr, latch = le32_get(v->latch), data = latch, planes = spread(v->seq[2]);
-    u8 *p, mask;
+    u32 addr, latch = le32_get(v->latch), data = latch, planes;
+    u8 *p, mask, open;
 
     if (!map_address(v, off, &addr))
         return;
     if (is_linear(v)) {
-        if (v->seq[2] >> (addr & 3) & 1 || v->vbe[VBE_ENABLE] & VBE_ENABLED)
-            put_byte(v, addr, val);
+        p = vga_at(v, addr);
+        *p = val;
+        mem_wrote(v->mem, p, 1);
         return;
     }
-    if (v->gc[5] & 0x10) {
-        if (v->seq[2] >> (addr & 1) & 1)
-            put_byte(v, odd_even_index(addr) | (addr & 1), val);
-        return;
-    }
+    p = vga_at(v, plane_address(v, addr, !(v->seq[4] & 4), &open) * 4);
+    planes = spread(v->seq[2] & open);
     if ((v->gc[5] & 3) != 1) {
         data = combine(v, val, &mask);
         data = (data & in_all(mask)) | (latch & ~in_all(mask));
     }
-    p = at(v, addr * 4);
     le32_put(p, (data & planes) | (le32_get(p) & ~planes));
     mem_wrote(v->mem, p, 4);
 }

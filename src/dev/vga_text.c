@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * VGA text modes: as a picture with the fonts of plane 2, and as UTF-8 lines.
+ * VGA text modes: as lines of a picture with the fonts of plane 2, and as UTF-8 lines.
  *
  * A cell is a character in plane 0 and an attribute in plane 1; its glyph is 32 bytes in plane 2.
  * IBM VGA Technical Reference, "Attribute Controller" and "Alphanumeric modes".
@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { COLS_MAX = 256, ROWS_MAX = 128, GLYPH_BYTES = 32 };
+enum { GLYPH_BYTES = 32, CELL_WIDTH_MAX = 9 };
 enum { MODE_MONO = 2, MODE_LINE_GRAPHICS = 4, MODE_BLINK = 8 };
 
 /* Code page 437, the characters of the PC's own font. */
@@ -37,65 +37,52 @@ static const u16 cp437[256] = {
     0x2261, 0x00b1, 0x2265, 0x2264, 0x2320, 0x2321, 0x00f7, 0x2248, 0x00b0, 0x2219, 0x00b7, 0x221a,
     0x207f, 0x00b2, 0x25a0, 0x00a0};
 
-static u32 cell_height(const struct vga *v)
+/* Planes 0 to 3 of the cell at an address. */
+static const u8 *cell(const struct vga *v, u32 addr)
 {
-    return (v->crtc[9] & 0x1fu) + 1;
+    return v->vram + (addr & 0xffff) * 4;
 }
-
-void vga_text_size(const struct vga *v, u32 *cols, u32 *rows)
-{
-    u32 lines = (v->crtc[0x12] | (v->crtc[7] & 0x02u) << 7 | (v->crtc[7] & 0x40u) << 3) + 1;
-
-    if (v->crtc[9] & 0x80)
-        lines /= 2;
-    *cols = min(v->crtc[1] + 1u, (u32)COLS_MAX);
-    *rows = min(max(lines / cell_height(v), 1u), (u32)ROWS_MAX);
-}
-
-/* Planes 0 to 3 of a cell. */
-static const u8 *cell(const struct vga *v, u32 row, u32 col)
-{
-    u32 stride = v->crtc[0x13] * 2u;
-    u32 at = vga_start(v) + row * stride + col;
-
-    return v->vram + (at & 0xffff) * 4;
-}
-
-struct text_style {
-    u32 width, height; /* of a cell */
-    u32 font[2];       /* offsets in plane 2: attribute bit 3 clear, set */
-    u32 color[16];
-    u8 mode;
-    bool blink_off; /* blinking characters are not shown just now */
-};
 
 static u32 font_offset(u8 select)
 {
     return (select & 3u) * 0x4000 + (select >> 2 & 1u) * 0x2000;
 }
 
-static void get_style(const struct vga *v, struct text_style *t)
+struct vga_text_style vga_text_style(const struct vga *v)
 {
     u8 s = v->seq[3];
+    struct vga_text_style t = {
+        .width = v->seq[1] & 1 ? 8 : 9,
+        .cols = v->crtc[1] + 1u,
+        .font = {font_offset((u8)((s & 3) | (s >> 2 & 4))),       /* map B */
+                 font_offset((u8)((s >> 2 & 3) | (s >> 3 & 4)))}, /* map A */
+        .mode = v->attr[0x10],
+        .blink_off = v->blink >> 1 & 1,
+        .cursor = (u32)(v->crtc[0x0e] << 8 | v->crtc[0x0f]) + (v->crtc[0x0b] >> 5 & 3u),
+        .cursor_first = v->crtc[0x0a] & 0x1f,
+        .cursor_last = v->crtc[0x0b] & 0x1f,
+    };
 
-    t->width = v->seq[1] & 1 ? 8 : 9;
-    t->height = cell_height(v);
-    t->font[0] = font_offset((u8)((s & 3) | (s >> 2 & 4)));      /* map B */
-    t->font[1] = font_offset((u8)((s >> 2 & 3) | (s >> 3 & 4))); /* map A */
-    t->mode = v->attr[0x10];
-    t->blink_off = v->blink >> 1 & 1;
+    if (v->crtc[0x0a] & 0x20 || v->blink & 1) /* off, or not to be seen just now */
+        t.cursor_first = UINT32_MAX;
     for (u8 i = 0; i < 16; i++)
-        t->color[i] = vga_attr_color(v, i);
+        t.color[i] = vga_attr_color(v, i);
+    return t;
 }
 
-static void draw_cell(const struct vga *v, const struct text_style *t, const u8 *c, u32 *out,
-                      u32 stride)
+/* One line of one cell. */
+static void put_cell(const struct vga *v, const struct vga_text_style *t, u32 addr, u32 row_line,
+                     u32 *out)
 {
+    const u8 *c = cell(v, addr);
     u8 ch = c[0], attr = c[1], fg = attr & 0xf, bg = attr >> 4;
-    const u8 *glyph = v->vram + (t->font[attr >> 3 & 1] + ch * (u32)GLYPH_BYTES) * 4 + 2;
-    bool ninth = t->mode & MODE_LINE_GRAPHICS && ch >= 0xc0 && ch <= 0xdf;
-    bool underline = t->mode & MODE_MONO && (attr & 7) == 1;
+    u32 glyph = t->font[attr >> 3 & 1] + ch * (u32)GLYPH_BYTES + row_line;
+    u32 bits = (u32)v->vram[(glyph & 0xffff) * 4 + 2] << 1;
 
+    if (t->mode & MODE_LINE_GRAPHICS && ch >= 0xc0 && ch <= 0xdf)
+        bits |= bits >> 1 & 1;
+    if (t->mode & MODE_MONO && (attr & 7) == 1 && row_line == (v->crtc[0x14] & 0x1fu))
+        bits = 0x1ff; /* underlined */
     if (t->font[0] != t->font[1])
         fg &= 7; /* bit 3 chooses the font */
     if (t->mode & MODE_BLINK) {
@@ -103,51 +90,34 @@ static void draw_cell(const struct vga *v, const struct text_style *t, const u8 
         if (attr & 0x80 && t->blink_off)
             fg = bg;
     }
-    for (u32 y = 0; y < t->height; y++, out += stride) {
-        u32 bits = glyph[y * 4] << 1;
-
-        if (ninth)
-            bits |= bits >> 1 & 1;
-        if (underline && y == (v->crtc[0x14] & 0x1fu))
-            bits = 0x1ff;
-        for (u32 x = 0; x < t->width; x++)
-            out[x] = t->color[bits >> (8 - x) & 1 ? fg : bg];
+    if (addr == t->cursor && row_line >= t->cursor_first && row_line <= t->cursor_last) {
+        bits = 0x1ff;
+        fg = attr & 0xf;
     }
+    for (u32 x = 0; x < t->width; x++)
+        out[x] = t->color[bits >> (8 - x) & 1 ? fg : bg];
 }
 
-static void draw_cursor(const struct vga *v, const struct text_style *t, u32 cols, u32 rows,
-                        struct surface *s)
+void vga_text_line(const struct vga *v, const struct vga_text_style *t, const struct vga_scan *s,
+                   u32 y, u32 *out)
 {
-    u32 first = v->crtc[0x0a] & 0x1f, last = v->crtc[0x0b] & 0x1f;
-    u32 stride = v->crtc[0x13] * 2u;
-    u32 at = ((v->crtc[0x0e] << 8 | v->crtc[0x0f]) - vga_start(v)) & 0xffff;
-    u32 row = stride ? at / stride : 0, col = stride ? at % stride : at;
+    u32 row_line, pan, addr = vga_scan_line(s, y, &row_line, &pan);
+    u32 last[CELL_WIDTH_MAX];
 
-    if (v->crtc[0x0a] & 0x20 || row >= rows || col >= cols || (v->blink & 1))
+    if (!pan) {
+        for (u32 i = 0; i < t->cols; i++, out += t->width)
+            put_cell(v, t, addr + i, row_line, out);
         return;
-    for (u32 y = first; y <= last && y < t->height; y++) {
-        u32 *out = s->pixels + (row * t->height + y) * s->stride + col * t->width;
-
-        for (u32 x = 0; x < t->width; x++)
-            out[x] = t->color[cell(v, row, col)[1] & 0xf];
     }
-}
-
-bool vga_text_draw(struct vga *v, struct surface *s)
-{
-    struct text_style t;
-    u32 cols, rows;
-
-    get_style(v, &t);
-    vga_text_size(v, &cols, &rows);
-    if (!vga_surface(s, cols * t.width, rows * t.height))
-        return false;
-    for (u32 row = 0; row < rows; row++)
-        for (u32 col = 0; col < cols; col++)
-            draw_cell(v, &t, cell(v, row, col),
-                      s->pixels + row * t.height * s->stride + col * t.width, s->stride);
-    draw_cursor(v, &t, cols, rows, s);
-    return true;
+    pan = min(pan, t->width - 1);
+    put_cell(v, t, addr, row_line, last);
+    for (u32 x = pan; x < t->width; x++)
+        *out++ = last[x];
+    for (u32 i = 1; i < t->cols; i++, out += t->width)
+        put_cell(v, t, addr + i, row_line, out);
+    put_cell(v, t, addr + t->cols, row_line, last);
+    for (u32 x = 0; x < pan; x++)
+        *out++ = last[x];
 }
 
 static char *put_utf8(char *p, u32 c)
@@ -166,20 +136,21 @@ static char *put_utf8(char *p, u32 c)
 }
 
 /* One line a row, without the blanks at its end. */
-char *vga_text_utf8(struct vga *v)
+static char *utf8(const struct vga *v)
 {
-    u32 cols, rows;
+    struct vga_scan s = vga_scan(v);
+    u32 cols = v->crtc[1] + 1u, rows = min(max(s.lines / s.row_lines, 1u), (u32)VGA_ROWS_MAX);
     char *text, *p;
 
-    vga_text_size(v, &cols, &rows);
-    text = p = malloc(rows * (cols * 3 + 1) + 1);
+    text = p = malloc((size_t)rows * (cols * 3 + 1) + 1);
     if (!text)
         return NULL;
     for (u32 row = 0; row < rows; row++) {
+        u32 row_line, pan, addr = vga_scan_line(&s, row * s.row_lines, &row_line, &pan);
         char *end = p;
 
         for (u32 col = 0; col < cols; col++) {
-            u8 ch = cell(v, row, col)[0];
+            u8 ch = cell(v, addr + col)[0];
 
             p = put_utf8(p, cp437[ch]);
             if (ch != 0 && ch != ' ')
@@ -189,5 +160,16 @@ char *vga_text_utf8(struct vga *v)
         *p++ = '\n';
     }
     *p = 0;
+    return text;
+}
+
+char *vga_text(void *opaque)
+{
+    struct vga *v = opaque;
+    char *text;
+
+    pthread_mutex_lock(v->lock);
+    text = vga_mode(v) == VGA_TEXT ? utf8(v) : NULL;
+    pthread_mutex_unlock(v->lock);
     return text;
 }

@@ -3,7 +3,7 @@
  * VGA: bytes become accesses to its ports, its window and its BARs, and looks at the screen.
  * Each step is six bytes: op, offset (24 bits), value (16 bits).
  */
-#include "dev/vga.h"
+#include "dev/stdvga.h"
 
 #include "../unit/dev/vguest.h"
 
@@ -72,26 +72,26 @@ static void step(struct vguest *g, struct vga *v, struct clock *c, const u8 *p, 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct vguest g;
-    static struct vga v;
+    static struct stdvga s;
     struct display_view view = {0};
     struct display d;
     struct clock *c = clock_new_manual();
     unsigned looks = 0;
 
     vg_open(&g);
-    BUG_ON(vga_init(&v, &g.pci, DEVFN, &g.mem, c, "\x55\xaa", 2));
-    display_init(&d, &v.display);
-    BUG_ON(bus_map(&g.pio, &v.ports, 0x3c0) || bus_map(&g.pio, &v.dispi, 0x1ce) ||
-           bus_map(&g.mmio, &v.window, WINDOW));
+    BUG_ON(stdvga_init(&s, &g.pci, DEVFN, &g.mem, c, "\x55\xaa", 2));
+    display_init(&d, &s.vga.display);
+    BUG_ON(bus_map(&g.pio, &s.vga.ports, 0x3c0) || bus_map(&g.pio, &s.vga.dispi, 0x1ce) ||
+           bus_map(&g.mmio, &s.vga.window, WINDOW));
     pci_config_write(&g.pci, DEVFN, 0x10, 4, 0xe0000000);
     pci_config_write(&g.pci, DEVFN, 0x18, 4, 0xe1000000);
     pci_config_write(&g.pci, DEVFN, 0x04, 2, 3);
     for (unsigned i = 0; i < STEPS_MAX && size >= STEP; i++, data += STEP, size -= STEP)
-        step(&g, &v, c, data, &d, &view, &looks);
+        step(&g, &s.vga, c, data, &d, &view, &looks);
     look(&d, &view);
     display_view_free(&view);
     display_destroy(&d);
-    vga_destroy(&v);
+    vga_destroy(&s.vga);
     vg_close(&g);
     clock_free(c);
     return 0;

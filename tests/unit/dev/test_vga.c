@@ -2,7 +2,7 @@
 /*
  * VGA: registers, the window's data path, and what appears on the screen.
  */
-#include "dev/vga.h"
+#include "dev/stdvga.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,8 @@ enum { DEVFN = 2 << 3, PORTS = 0x3c0, WINDOW = 0x10000000 /* RAM is below */ };
 
 struct fixture {
     struct vguest g;
-    struct vga v;
+    struct stdvga s;
+    struct vga *v;
     struct clock *c;
     struct display d;
     struct display_view view;
@@ -28,11 +29,12 @@ static void begin(struct fixture *f)
     memset(f, 0, sizeof(*f));
     vg_open(&f->g);
     f->c = clock_new_manual();
-    assert_int_equal(vga_init(&f->v, &f->g.pci, DEVFN, &f->g.mem, f->c, "\x55\xaa", 2), 0);
-    display_init(&f->d, &f->v.display);
-    assert_int_equal(bus_map(&f->g.pio, &f->v.ports, PORTS), 0);
-    assert_int_equal(bus_map(&f->g.pio, &f->v.dispi, 0x1ce), 0);
-    assert_int_equal(bus_map(&f->g.mmio, &f->v.window, WINDOW), 0);
+    assert_int_equal(stdvga_init(&f->s, &f->g.pci, DEVFN, &f->g.mem, f->c, "\x55\xaa", 2), 0);
+    f->v = &f->s.vga;
+    display_init(&f->d, &f->v->display);
+    assert_int_equal(bus_map(&f->g.pio, &f->v->ports, PORTS), 0);
+    assert_int_equal(bus_map(&f->g.pio, &f->v->dispi, 0x1ce), 0);
+    assert_int_equal(bus_map(&f->g.mmio, &f->v->window, WINDOW), 0);
     pci_config_write(&f->g.pci, DEVFN, 0x10, 4, 0xe0000000);
     pci_config_write(&f->g.pci, DEVFN, 0x18, 4, 0xe1000000);
     pci_config_write(&f->g.pci, DEVFN, 0x30, 4, 0xe2000001);
@@ -49,7 +51,7 @@ static void end(struct fixture *f)
 {
     display_view_free(&f->view);
     display_destroy(&f->d);
-    vga_destroy(&f->v);
+    vga_destroy(f->v);
     vg_close(&f->g);
     clock_free(f->c);
 }
@@ -95,6 +97,7 @@ static void text_mode(struct fixture *f)
     idx(f, 0x3c4, 4, 2);
     idx(f, 0x3ce, 5, 0x10);
     idx(f, 0x3ce, 6, 0x0e);
+    idx(f, 0x3ce, 8, 0xff);
     idx(f, 0x3d4, 0x11, 0);
     idx(f, 0x3d4, 1, 79);
     idx(f, 0x3d4, 7, 0x1f);
@@ -298,17 +301,100 @@ static void test_vbe(void **state)
     dispi(&f, VBE_BANK, 1);
     idx(&f, 0x3ce, 6, 5);
     wr(&f, 4, 0x1f);
-    assert_int_equal(f.v.vram[0x10004], 0x1f);
+    assert_int_equal(f.v->vram[0x10004], 0x1f);
+    end(&f);
+}
+
+static void test_edid(void **state)
+{
+    static struct fixture f;
+    u8 sum = 0;
+
+    begin(&f);
+    assert_int_equal(bus_read(&f.g.mmio, 0xe1000000, 4), 0xffffff00);
+    assert_int_equal(bus_read(&f.g.mmio, 0xe1000004, 4), 0x00ffffff);
+    for (u32 i = 0; i < EDID_SIZE; i++)
+        sum += (u8)bus_read(&f.g.mmio, 0xe1000000 + i, 1);
+    assert_int_equal(sum, 0);
+    /* Preferred: 1280x800 at 60 Hz, 71.00 MHz (CVT with reduced blanking). */
+    assert_int_equal(bus_read(&f.g.mmio, 0xe1000000 + 54, 2), 7100);
+    assert_int_equal(f.v->edid[54 + 2] | (f.v->edid[54 + 4] & 0xf0) << 4, 1280);
+    assert_int_equal(f.v->edid[54 + 5] | (f.v->edid[54 + 7] & 0xf0) << 4, 800);
+    assert_int_equal(f.v->edid[54 + 6], 23);
+    assert_int_equal(bus_read(&f.g.mmio, 0xe1000604, 4), 0x1e1e1e1e);
+    end(&f);
+}
+
+/* What is drawn again only where it changed. */
+static void test_damage(void **state)
+{
+    static struct fixture f;
+
+    begin(&f);
+    dispi(&f, VBE_XRES, 1024);
+    dispi(&f, VBE_YRES, 768);
+    dispi(&f, VBE_BPP, 32);
+    dispi(&f, VBE_ENABLE, VBE_ENABLED | VBE_LFB);
+    assert_int_equal(look(&f), 1);
+    assert_int_equal(look(&f), 0);
+    mem_write32(&f.g.pci.dma, 0xe0000000 + (1024 * 100 + 70) * 4, 0x123456);
+    assert_int_equal(look(&f), 1);
+    assert_int_equal(f.rect[0].x, 64);
+    assert_int_equal(f.rect[0].y, 96);
+    assert_int_equal(f.rect[0].w, DISPLAY_TILE_W);
+    assert_int_equal(f.rect[0].h, DISPLAY_TILE_H);
+    assert_int_equal(f.view.s.pixels[1024 * 100 + 70], 0x123456);
+    assert_int_equal(look(&f), 0);
+    /* The same pixels once more: nothing to see. */
+    mem_write32(&f.g.pci.dma, 0xe0000000 + (1024 * 100 + 70) * 4, 0x123456);
+    assert_int_equal(look(&f), 0);
+    end(&f);
+}
+
+/* Line compare and panning in mode 13h's kin without chain-4. */
+static void test_split(void **state)
+{
+    static struct fixture f;
+
+    begin(&f);
+    text_mode(&f);
+    idx(&f, 0x3c4, 2, 0x0f);
+    idx(&f, 0x3c4, 4, 6);
+    idx(&f, 0x3ce, 5, 0x40);
+    idx(&f, 0x3ce, 6, 5);
+    idx(&f, 0x3d4, 7, 0x0e); /* line compare: 9 bits and then bit 9 in register 9 */
+    idx(&f, 0x3d4, 9, 0x00);
+    idx(&f, 0x3d4, 0x17, 0xe3);
+    idx(&f, 0x3d4, 0x18, 99);
+    idx(&f, 0x3d4, 0x0c, 0x40); /* the upper part from 0x4000 on */
+    attr(&f, 0x10, 0x41);
+    attr(&f, 0x13, 2); /* one pixel */
+    in(&f, 0x3da);
+    out(&f, 0x3c0, 0x20);
+    idx(&f, 0x3c4, 2, 1 << 1);
+    wr(&f, 0x4000, 7);
+    wr(&f, 0, 9);
+    look(&f);
+    assert_int_equal(f.view.s.width, 320);
+    assert_int_equal(f.view.s.pixels[0], 0x717171);
+    assert_int_equal(f.view.s.pixels[320 * 100], 0x929292);
+    attr(&f, 0x10, 0x61); /* below the split, no panning */
+    in(&f, 0x3da);
+    out(&f, 0x3c0, 0x20);
+    look(&f);
+    assert_int_equal(f.view.s.pixels[0], 0x717171);
+    assert_int_equal(f.view.s.pixels[320 * 100], 0);
+    assert_int_equal(f.view.s.pixels[320 * 100 + 1], 0x929292);
     end(&f);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_registers),
-        cmocka_unit_test(test_text),
-        cmocka_unit_test(test_planes),
-        cmocka_unit_test(test_vbe),
+        cmocka_unit_test(test_registers), cmocka_unit_test(test_text),
+        cmocka_unit_test(test_planes),    cmocka_unit_test(test_vbe),
+        cmocka_unit_test(test_edid),      cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_split),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
