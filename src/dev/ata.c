@@ -559,6 +559,13 @@ void ata_init(struct ata_channel *c, const char *name, struct trace *t, pthread_
     reset_drives(c, true);
 }
 
+void ata_drain(struct ata_channel *c)
+{
+    pthread_mutex_lock(c->lock);
+    blkio_wait(&c->io);
+    pthread_mutex_unlock(c->lock);
+}
+
 int ata_change_medium(struct ata_channel *c, unsigned drive, struct blk *b)
 {
     struct ata_drive *d = &c->drive[drive];

@@ -19,6 +19,7 @@ static void blkio_done(struct blk_req *r, int result)
     pthread_mutex_lock(io->lock);
     io->state = BLKIO_IDLE;
     io->fn(io->opaque, result);
+    pthread_cond_broadcast(&io->idle);
     pthread_mutex_unlock(io->lock);
 }
 
@@ -26,6 +27,7 @@ void blkio_init(struct blkio *io, pthread_mutex_t *lock, void (*fn)(void *opaque
                 void *opaque)
 {
     *io = (struct blkio){.lock = lock, .fn = fn, .opaque = opaque};
+    pthread_cond_init(&io->idle, NULL);
 }
 
 void blkio_submit(struct blkio *io, struct blk *b, enum blk_op op, u64 offset, void *buf, u64 len,
@@ -52,4 +54,10 @@ void blkio_submit(struct blkio *io, struct blk *b, enum blk_op op, u64 offset, v
         return;
     io->state = BLKIO_IDLE;
     io->fn(io->opaque, io->result);
+}
+
+void blkio_wait(struct blkio *io)
+{
+    while (__atomic_load_n(&io->state, __ATOMIC_ACQUIRE) != BLKIO_IDLE)
+        pthread_cond_wait(&io->idle, io->lock);
 }

@@ -21,7 +21,8 @@ struct blkio {
     struct blk_req req;
     struct iovec iov;
     int result;
-    u32 state; /* atomic */
+    u32 state;           /* atomic */
+    pthread_cond_t idle; /* state fell to idle */
 };
 
 void blkio_init(struct blkio *io, pthread_mutex_t *lock, void (*fn)(void *opaque, int result),
@@ -31,5 +32,9 @@ void blkio_init(struct blkio *io, pthread_mutex_t *lock, void (*fn)(void *opaque
  * buf is NULL for what carries no data.  fn may be called before this returns. */
 void blkio_submit(struct blkio *io, struct blk *b, enum blk_op op, u64 offset, void *buf, u64 len,
                   bool fua);
+
+/* With the lock held, which it gives up meanwhile: returns when no request is under way and fn has
+ * submitted no other. */
+void blkio_wait(struct blkio *io);
 
 #endif

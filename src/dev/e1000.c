@@ -91,6 +91,7 @@ static void link_fired(void *opaque)
     struct e1000 *s = opaque;
 
     pthread_mutex_lock(&s->pci.lock);
+    s->link_at = 0;
     e1000_cause(s, ICR_LSC);
     pthread_mutex_unlock(&s->pci.lock);
 }
@@ -380,6 +381,7 @@ static void e1000_reset(struct pci_dev *d)
 
     pthread_mutex_lock(&d->lock);
     timer_del(s->clock, &s->link_timer);
+    s->link_at = 0;
     s->io_addr = 0;
     mac_reset(s);
     e1000_phy_reset(s);
@@ -464,6 +466,7 @@ static const struct field e1000_fields[] = {
     FIELD(struct e1000, tx_held),
     FIELD_MAX(struct e1000, intr_level, 1),
     FIELD(struct e1000, itr_next),
+    FIELD(struct e1000, link_at),
 };
 
 /* Held interrupts come at once, and transmission goes on. */
@@ -476,6 +479,10 @@ static int e1000_loaded(void *obj, struct err *e)
         timer_set(s->clock, &s->rx_timer, clock_now(s->clock));
     if (s->tx_held)
         timer_set(s->clock, &s->tx_timer, clock_now(s->clock));
+    if (s->link_at)
+        timer_set(s->clock, &s->link_timer, s->link_at);
+    if (!s->intr_level && *e1000_reg(s, R_ICR) & *e1000_reg(s, R_IMS))
+        timer_set(s->clock, &s->itr_timer, s->itr_next);
     return 0;
 }
 

@@ -55,6 +55,7 @@ struct e1000 {
     u32 rx_held, tx_held; /* causes */
     u8 intr_level;
     u64 itr_next; /* virtual ns before which INTx does not rise */
+    u64 link_at;  /* virtual ns at which autonegotiation ends, 0 = it is not under way */
     struct timer rx_timer, rx_abs_timer, tx_timer, tx_abs_timer, itr_timer, link_timer, work_timer;
 };
 

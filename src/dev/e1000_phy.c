@@ -140,8 +140,10 @@ static void phy_write(struct e1000 *s, unsigned reg, u16 v)
             e1000_phy_reset(s);
             v = s->phy[PHY_CTRL] | PHY_CTRL_RESTART;
         }
-        if (v & PHY_CTRL_RESTART)
-            timer_set(s->clock, &s->link_timer, clock_now(s->clock) + AUTONEG_NS);
+        if (v & PHY_CTRL_RESTART) {
+            s->link_at = clock_now(s->clock) + AUTONEG_NS;
+            timer_set(s->clock, &s->link_timer, s->link_at);
+        }
         s->phy[PHY_CTRL] = v & 0x7d7f & ~PHY_CTRL_RESTART;
         break;
     case PHY_ANAR:

@@ -96,6 +96,9 @@ enum i82078_drive_type i82078_type_for(u64 size);
 /* Another disk (NULL = none); sets the disk change line.  -EBUSY while a request is under way. */
 int i82078_change_medium(struct i82078 *f, unsigned drive, struct blk *b);
 
+/* Waits until no disk request is under way; the host must not touch the controller meanwhile. */
+void i82078_drain(struct i82078 *f);
+
 extern const struct state_desc i82078_state;
 
 #endif

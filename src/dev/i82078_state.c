@@ -7,6 +7,13 @@
 
 #include <errno.h>
 
+void i82078_drain(struct i82078 *f)
+{
+    pthread_mutex_lock(&f->lock);
+    blkio_wait(&f->io_req);
+    pthread_mutex_unlock(&f->lock);
+}
+
 static const struct field i82078_fields[] = {
     FIELD(struct i82078, drive[0].track),
     FIELD_MAX(struct i82078, drive[0].changed, 1),
@@ -60,6 +67,8 @@ static int i82078_loaded(void *obj, struct err *e)
     if (f->phase != PHASE_COMMAND && f->phase != PHASE_RESULT &&
         (!i82078_unit(f, f->unit) || !f->drive[f->unit].blk))
         return err_set(e, EINVAL, "i82078: a transfer from a drive that is not there");
+    if (f->phase == PHASE_DMA)
+        timer_set(f->clock, &f->timer, clock_now(f->clock));
     return 0;
 }
 

@@ -399,14 +399,18 @@ int virtio_blk_init(struct virtio_blk *v, struct pci_bus *b, unsigned devfn, str
     return 0;
 }
 
+void virtio_blk_drain(struct virtio_blk *v)
+{
+    pthread_mutex_lock(v->vp.dev.lock);
+    while (v->in_flight)
+        pthread_cond_wait(&v->idle, v->vp.dev.lock);
+    pthread_mutex_unlock(v->vp.dev.lock);
+}
+
 void virtio_blk_destroy(struct virtio_blk *v)
 {
-    if (v->vp.dev.lock) {
-        pthread_mutex_lock(v->vp.dev.lock);
-        while (v->in_flight)
-            pthread_cond_wait(&v->idle, v->vp.dev.lock);
-        pthread_mutex_unlock(v->vp.dev.lock);
-    }
+    if (v->vp.dev.lock)
+        virtio_blk_drain(v);
     for (unsigned i = 0; i < v->nqueues; i++)
         free(v->q[i].req);
     memset(v->q, 0, sizeof(v->q));

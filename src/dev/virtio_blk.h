@@ -41,6 +41,8 @@ int virtio_blk_init(struct virtio_blk *v, struct pci_bus *b, unsigned devfn, str
                     const struct virtio_blk_options *o, struct err *e);
 /* After the vCPUs have stopped; waits for requests under way. */
 void virtio_blk_destroy(struct virtio_blk *v);
+/* Waits until no request is under way; the guest must not run meanwhile.  Takes the lock. */
+void virtio_blk_drain(struct virtio_blk *v);
 /* The image behind it changed its size (disk->size).  Takes the lock. */
 void virtio_blk_resized(struct virtio_blk *v);
 
