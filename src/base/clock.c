@@ -21,6 +21,7 @@ struct clock {
     struct loop *loop; /* NULL: manual */
     s64 base;          /* virtual = CLOCK_MONOTONIC - base; manual: unused; atomic */
     u64 stands_at;     /* virtual time while `stands` */
+    u64 tsc_at;        /* the guest's TSC then; manual: unused */
     bool stands;       /* paused or manual; atomic */
     u64 tsc_hz;
     u64 tsc_offset; /* guest TSC - host TSC; atomic */
@@ -272,7 +273,12 @@ void clock_pause(struct clock *c)
 {
     pthread_mutex_lock(&c->lock);
     if (!c->stands) {
-        __atomic_store_n(&c->stands_at, clock_now(c), __ATOMIC_RELAXED);
+        u64 tsc, ns;
+
+        read_pair(&tsc, &ns);
+        /* Not computed from the time: the rate is measured, and its error would add up. */
+        c->tsc_at = tsc + c->tsc_offset;
+        __atomic_store_n(&c->stands_at, ns - (u64)c->base, __ATOMIC_RELAXED);
         __atomic_store_n(&c->stands, true, __ATOMIC_RELEASE);
         arm(c);
     }
@@ -287,11 +293,40 @@ void clock_resume(struct clock *c)
     if (c->stands && c->loop) {
         read_pair(&tsc, &ns);
         __atomic_store_n(&c->base, (s64)(ns - c->stands_at), __ATOMIC_RELAXED);
-        __atomic_store_n(&c->tsc_offset, muldiv64(c->stands_at, c->tsc_hz, NS_PER_SEC) - tsc,
-                         __ATOMIC_RELAXED);
+        __atomic_store_n(&c->tsc_offset, c->tsc_at - tsc, __ATOMIC_RELAXED);
         __atomic_store_n(&c->stands, false, __ATOMIC_RELEASE);
         arm(c);
     }
+    pthread_mutex_unlock(&c->lock);
+}
+
+void clock_fire_due(struct clock *c)
+{
+    struct timer *t;
+
+    while ((t = pop_due(c, clock_now(c))))
+        t->fn(t->opaque);
+}
+
+void clock_get(struct clock *c, struct clock_state *s)
+{
+    BUG_ON(!c->stands);
+    s->now = c->stands_at;
+    s->tsc = clock_tsc(c);
+}
+
+void clock_set(struct clock *c, const struct clock_state *s)
+{
+    BUG_ON(!c->stands);
+    pthread_mutex_lock(&c->lock);
+    for (u32 i = 1; i <= c->count; i++) { /* their order stays: the heap stays one */
+        u64 at = c->heap[i]->deadline;
+        u64 ahead = at > c->stands_at ? at - c->stands_at : 0;
+        at = ahead > UINT64_MAX - s->now ? UINT64_MAX : s->now + ahead;
+        __atomic_store_n(&c->heap[i]->deadline, at, __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&c->stands_at, s->now, __ATOMIC_RELAXED);
+    c->tsc_at = s->tsc;
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -329,7 +364,7 @@ u64 clock_tsc_hz(struct clock *c)
 u64 clock_tsc(struct clock *c)
 {
     if (__atomic_load_n(&c->stands, __ATOMIC_ACQUIRE))
-        return muldiv64(c->stands_at, c->tsc_hz, NS_PER_SEC);
+        return c->loop ? c->tsc_at : muldiv64(c->stands_at, c->tsc_hz, NS_PER_SEC);
     return __rdtsc() + clock_tsc_offset(c);
 }
 

@@ -27,6 +27,19 @@ void clock_free(struct clock *c);
 u64 clock_now(struct clock *c); /* ns; no lock */
 void clock_pause(struct clock *c);
 void clock_resume(struct clock *c);
+/* Fires every timer that is due already.  While the clock stands, on the loop's thread: what is
+ * left lies in the future. */
+void clock_fire_due(struct clock *c);
+
+/* What a saved machine keeps of its clock.  To be read and set while the clock stands; setting it
+ * moves timers that are armed by as much as the time jumps.  The guest's TSC goes on from `tsc`. */
+struct clock_state {
+    u64 now; /* ns */
+    u64 tsc; /* the guest's */
+};
+void clock_get(struct clock *c, struct clock_state *s);
+void clock_set(struct clock *c, const struct clock_state *s);
+
 /* Manual clock only: steps to now+ns, firing each timer due on the way at its own time. */
 void clock_advance(struct clock *c, u64 ns);
 
