@@ -8,6 +8,7 @@
 #define WIRT_CORE_ARCH_H
 
 #include "base/types.h"
+#include "core/state.h"
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
 enum seg_reg { ES, CS, SS, DS, FS, GS, SEG_COUNT };
@@ -151,5 +152,8 @@ struct cpu_state {
  * INIT keeps x87/SSE state, TSC, MTRRs and a few MSRs: cpu_state_init(). */
 void cpu_state_reset(struct cpu_state *s, bool bsp);
 void cpu_state_init(struct cpu_state *s, bool bsp);
+
+/* Of struct cpu_state, for saved machines: combinations that no processor is in are refused. */
+extern const struct state_desc cpu_state_desc;
 
 #endif

@@ -8,6 +8,7 @@
 #include "core/mem.h"
 
 #include "core/bus.h"
+#include "core/lazymem.h"
 
 #include <errno.h>
 #include <string.h>
@@ -25,6 +26,7 @@ int mem_open(struct mem *m, u64 ram_size, struct err *e)
 {
     memset(m, 0, sizeof(*m));
     m->ram_size = ram_size;
+    m->shared = true;
     m->size = ram_size + MEM_EXTRA;
     m->used = ram_size;
     m->fd = memfd_create("wirt-ram", MFD_CLOEXEC);
@@ -79,6 +81,13 @@ u8 *mem_alloc(struct mem *m, u64 size)
         return NULL;
     m->used += size;
     return m->hva + at;
+}
+
+void mem_discard(struct mem *m, u64 ram_off, u64 len)
+{
+    BUG_ON((ram_off | len) & PAGE_MASK || !range_within(ram_off, len, 0, m->ram_size));
+    if (!madvise(m->hva + ram_off, len, m->shared ? MADV_REMOVE : MADV_DONTNEED))
+        mem_wrote(m, m->hva + ram_off, len);
 }
 
 void mem_code_wrote(struct mem *m, u64 ram_off, u64 len)
@@ -147,6 +156,8 @@ void *mem_map(const struct dma *d, u64 gpa, u64 *len, bool write)
     if (!p || !mem_owns(d->mem, p + off))
         return NULL;
     *len = min(*len, r->size - off);
+    if (unlikely(__atomic_load_n(&d->mem->lazy, __ATOMIC_ACQUIRE)))
+        lazy_touch(d->mem, p + off, *len);
     return p + off;
 }
 

@@ -31,6 +31,7 @@ enum {
 
 struct mem {
     int fd;
+    bool shared;    /* hva shows the memfd, not a private copy (core/lazymem.h: clones) */
     u8 *hva;        /* the whole memfd; the page after its end is not mapped */
     u64 ram_size;   /* bytes of RAM, a multiple of 4 KiB */
     u64 size;       /* RAM and everything else */
@@ -40,6 +41,8 @@ struct mem {
     /* Called by mem_code_wrote() with no lock; the translator registers it, NULL = nobody. */
     void (*code_written)(void *opaque, u64 ram_off, u64 len);
     void *code_opaque;
+    struct lazy *lazy; /* memory that is still in a file (core/lazymem.h); NULL = all is here */
+    struct lazy *lazy_owner; /* lazymem's own */
     /* Called by mem_watch() around its look at the flags; NULL = nobody.  `before`: an engine with
      * a dirty log of its own clears PAGE_WATCH of what the guest wrote.  `armed`: pages got
      * PAGE_WATCH: CPUs must give up writable TLB entries for such pages, clearing the bit of those
@@ -55,6 +58,9 @@ int mem_open(struct mem *m, u64 ram_size, struct err *e);
 void mem_close(struct mem *m);
 /* size bytes behind RAM, page-aligned, zero; NULL when MEM_EXTRA is used up. */
 u8 *mem_alloc(struct mem *m, u64 size);
+
+/* Gives whole pages of RAM back to the host; what the guest reads there next is undefined. */
+void mem_discard(struct mem *m, u64 ram_off, u64 len);
 
 static inline bool mem_owns(const struct mem *m, const u8 *hva)
 {

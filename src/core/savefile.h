@@ -72,6 +72,8 @@ u32 save_chunk_crc(const struct save_in *s, u64 i); /* CRC-32C of its bytes */
 struct save_decoder;
 struct save_decoder *save_decoder_new(const struct save_in *s); /* NULL: no memory */
 void save_decoder_free(struct save_decoder *d);
+/* Checks its stored bytes alone. */
+int save_chunk_check(const struct save_in *s, struct save_decoder *d, u64 i, struct err *e);
 int save_chunk_read(const struct save_in *s, struct save_decoder *d, u64 i, u8 *buf, struct err *e);
 
 #endif

@@ -248,11 +248,27 @@ struct save_decoder *save_decoder_new(const struct save_in *s)
     return d;
 }
 
+static int chunk_damaged(const struct save_in *s, u64 i, struct err *e)
+{
+    return err_set(e, EINVAL, "%s: memory at 0x%llx: damaged", s->path,
+                   (unsigned long long)i * s->chunk);
+}
+
 void save_decoder_free(struct save_decoder *d)
 {
     if (d)
         ZSTD_freeDCtx(d->z);
     free(d);
+}
+
+int save_chunk_check(const struct save_in *s, struct save_decoder *d, u64 i, struct err *e)
+{
+    u32 stored = le32_get(row_of(s, i) + CHUNK_STORED);
+    int r = stored ? read_at(s, d->buf, stored, s->memory_at + s->at[i], e) : 0;
+
+    if (!r && crc32c(0, d->buf, stored) != le32_get(row_of(s, i) + CHUNK_CRC))
+        r = chunk_damaged(s, i, e);
+    return r;
 }
 
 int save_chunk_read(const struct save_in *s, struct save_decoder *d, u64 i, u8 *buf, struct err *e)
@@ -273,8 +289,7 @@ int save_chunk_read(const struct save_in *s, struct save_decoder *d, u64 i, u8 *
     if (good && packed)
         good = ZSTD_decompressDCtx(d->z, buf, len, d->buf, stored) == len;
     if (!good || crc32c(0, buf, len) != save_chunk_crc(s, i))
-        return err_set(e, EINVAL, "%s: memory at 0x%llx: damaged", s->path,
-                       (unsigned long long)i * s->chunk);
+        return chunk_damaged(s, i, e);
     return 0;
 }
 

@@ -65,9 +65,12 @@ static void release(struct vm *vm, u32 event)
     pthread_mutex_unlock(&vm->lock);
 }
 
-/* Everything into its reset state; vCPUs are outside run(). */
-static void reset_now(struct vm *vm)
+void vm_reset_now(struct vm *vm)
 {
+    loop_cancel(vm->loop, &vm->reset_job);
+    __atomic_store_n(&vm->reset_wanted, false, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < vm->ncpus; i++)
+        vcpu_lower(&vm->vcpu[i], VCPU_RESET);
     /* What was raised before the reset is gone with it; the reset itself may raise anew. */
     for (unsigned i = 0; i < vm->ncpus; i++)
         vcpu_lower(&vm->vcpu[i], VCPU_INTR | VCPU_NMI | VCPU_INIT | VCPU_SIPI);
@@ -91,9 +94,9 @@ static void on_reset(void *opaque)
     struct vm *vm = opaque;
 
     hold(vm, VCPU_RESET);
-    __atomic_store_n(&vm->reset_wanted, false, __ATOMIC_RELEASE);
-    reset_now(vm);
-    release(vm, VCPU_RESET);
+    vm_reset_now(vm);
+    if (!vm->paused)
+        release(vm, VCPU_RESET);
 }
 
 void vm_request_reset(struct vm *vm)
@@ -238,7 +241,10 @@ static void stop_vcpus(struct vm *vm)
 
 enum vm_end vm_run(struct vm *vm)
 {
-    reset_now(vm);
+    if (vm->restored)
+        vm_resume(vm);
+    else
+        vm_reset_now(vm);
     if (start_vcpus(vm))
         vm_request_end(vm, VM_FAILED, 0);
     loop_run(vm->loop);

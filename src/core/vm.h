@@ -72,6 +72,7 @@ struct vm {
     bool hold;        /* vCPUs stay outside run() */
     bool stopping;    /* vCPU threads end */
     bool paused;
+    bool restored; /* vm_run() goes on from a loaded state instead of a reset */
 };
 
 /* Memory, buses, clock, loop; no processors yet.  ram_size: bytes, a multiple of 1 MiB. */
@@ -90,6 +91,10 @@ void vm_request_end(struct vm *vm, enum vm_end why, int exit_code);
 
 /* The A20 gate: off masks address bit 20 for every CPU.  From any thread. */
 void vm_set_a20(struct vm *vm, bool on);
+
+/* Everything into its reset state, while all vCPUs are parked or not yet started; a reset that the
+ * guest has asked for is done with it. */
+void vm_reset_now(struct vm *vm);
 
 /* On the loop's thread: waits until all vCPUs are parked and the clock stands; and back. */
 void vm_pause(struct vm *vm);

@@ -12,7 +12,6 @@
 
 #include "base/endian.h"
 
-#include <fcntl.h>
 #include <linux/falloc.h>
 #include <string.h>
 
@@ -61,9 +60,7 @@ static void punch(struct mem *m, u64 off, u64 len)
 
     if (first >= end || !range_within(first, end - first, 0, m->ram_size))
         return;
-    if (fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)first,
-                  (off_t)(end - first)) == 0)
-        mem_wrote(m, m->hva + first, end - first);
+    mem_discard(m, first, end - first);
 }
 
 /* The driver's list of page numbers; neighbours go together. */
