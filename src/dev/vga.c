@@ -177,8 +177,12 @@ static bool answers(const struct vga *v, unsigned port, bool mono)
 
 u8 vga_port_read(struct vga *v, unsigned port, bool mono)
 {
-    if (!answers(v, port, mono))
+    if (!answers(v, port, mono)) {
+        /* SeaBIOS's VGA BIOS knows only 0x3da, in mode 7 too. */
+        if (port == P_STATUS)
+            v->attr_data = false;
         return 0xff;
+    }
     switch (port) {
     case P_ATTR:
         return v->attr_data ? 0 : v->attr_index;
