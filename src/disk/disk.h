@@ -15,6 +15,8 @@
 
 enum { DISK_SECTOR = 512 };
 
+struct disk_io;
+
 enum disk_cache {
     DISK_WRITEBACK,    /* the host's page cache; data is safe after a flush */
     DISK_WRITETHROUGH, /* the same, and each write is safe when done */
@@ -26,10 +28,15 @@ struct disk_options {
     bool readonly;
     bool snapshot; /* writes go to a temporary file that disappears at close */
     enum disk_cache cache;
-    const char *format;  /* NULL = look; "raw" */
-    bool no_uring;       /* always the thread pool */
-    bool no_lock;        /* somebody else sees to it that there is one user */
-    struct trace *trace; /* may be NULL */
+    const char *format;   /* NULL = look; "raw", "qcow2"... */
+    const char *internal; /* name or id of an internal snapshot to read, NULL = the disk itself */
+    bool allow_external;  /* files named by the image may lie outside its own directory */
+    bool no_parent;       /* the image alone: tools that look at its structure */
+    bool for_check;       /* opens what is damaged, and repairs nothing by itself */
+    bool no_uring;        /* always the thread pool */
+    bool no_lock;         /* somebody else sees to it that there is one user */
+    struct trace *trace;  /* may be NULL */
+    struct disk_io *io;   /* where files come from (disk/file.h), NULL = the host */
 };
 
 /*

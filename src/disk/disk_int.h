@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Inside src/disk: an opened file, asynchronous I/O on it, its lock, and the table of formats.
+ * Inside src/disk: a file of the host, asynchronous I/O on it, its lock, and the throw-away layer.
  */
 #ifndef WIRT_DISK_DISK_INT_H
 #define WIRT_DISK_DISK_INT_H
 
 #include "base/trace.h"
-#include "disk/disk.h"
+#include "disk/file.h"
 
 /* A regular file or block device. */
 struct disk_file {
     int fd;         /* through the page cache */
     int direct_fd;  /* O_DIRECT, -1 = not asked for */
-    u64 size;       /* bytes, a multiple of 512 */
+    u64 size;       /* bytes when it was opened */
     u32 align;      /* of memory, offset and length on direct_fd */
     u32 block_size; /* physical, 512 or 4096 */
     bool readonly, is_device;
@@ -21,21 +21,12 @@ struct disk_file {
     struct trace *trace;
 };
 
-/* A format: one file each.  raw has no probe and takes what nobody else knows. */
-struct disk_format {
-    const char *name;
-    bool (*probe)(const u8 *head, size_t len, u64 size);
-    /* Takes over *f (also on error). */
-    int (*open)(struct blk **b, const struct disk_file *f, const struct disk_options *o,
-                struct err *e);
-};
-
-extern const struct disk_format disk_raw;
-
-/* Opens and sizes, checks what kind of file it is, locks. */
-int disk_file_open(struct disk_file *f, const char *path, const struct disk_options *o,
+extern const struct file_ops host_file_ops;
+int host_file_open(struct file **f, const char *path, unsigned flags, const struct disk_options *o,
                    struct err *e);
-void disk_file_close(struct disk_file *f);
+/* Takes fd over, also on error. */
+int host_file_from_fd(struct file **f, int fd, u64 size, const struct disk_options *o,
+                      struct err *e);
 
 /* What one user of an image does and lets others do; see lock.c.  -EBUSY when another program is
  * in the way.  A file system without locks is no error. */

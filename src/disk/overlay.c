@@ -27,7 +27,8 @@ enum { PIECE_SECTORS = 2048, PIECE_BYTES = PIECE_SECTORS / 8 };
 
 struct overlay {
     struct blk b; /* first */
-    struct blk *base, *top;
+    struct blk *base;
+    struct file *top;
     pthread_mutex_t lock;
     u8 **piece; /* PIECE_BYTES each, NULL = nothing written there */
     u64 pieces;
@@ -51,7 +52,7 @@ static bool is_ours(const struct overlay *o, u64 sector)
 }
 
 /* How many of `bytes` from `offset` on are in the same file; and in which. */
-static u64 run_length(struct overlay *o, u64 offset, u64 bytes, struct blk **in)
+static u64 run_length(struct overlay *o, u64 offset, u64 bytes, bool *in_top)
 {
     u64 first = offset / DISK_SECTOR, n = bytes / DISK_SECTOR, k = 1;
 
@@ -61,8 +62,16 @@ static u64 run_length(struct overlay *o, u64 offset, u64 bytes, struct blk **in)
     while (k < n && is_ours(o, first + k) == ours)
         k++;
     pthread_mutex_unlock(&o->lock);
-    *in = ours ? o->top : o->base;
+    *in_top = ours;
     return k * DISK_SECTOR;
+}
+
+static void read_from(struct overlay *o, bool top, struct blk_req *r)
+{
+    if (top)
+        file_submit(o->top, r);
+    else
+        blk_submit(o->base, r);
 }
 
 static int mark(struct overlay *o, u64 offset, u64 bytes)
@@ -98,7 +107,7 @@ static void read_next(struct blk_req *sub, int result)
 {
     struct part *p = container_of(sub, struct part, sub);
     struct blk_req *all = p->whole;
-    struct blk *in;
+    bool top;
 
     if (result == 0)
         p->done += sub->len;
@@ -107,12 +116,12 @@ static void read_next(struct blk_req *sub, int result)
         return;
     }
     u64 at = all->offset + p->done;
-    u64 len = run_length(p->o, at, all->len - p->done, &in);
+    u64 len = run_length(p->o, at, all->len - p->done, &top);
     int n = disk_iov_slice(p->iov, all->niov, all->iov, all->niov, p->done, len);
 
     p->sub = (struct blk_req){
         .op = BLK_READ, .offset = at, .len = len, .iov = p->iov, .niov = n, .done = read_next};
-    blk_submit(in, &p->sub);
+    read_from(p->o, top, &p->sub);
 }
 
 static void written(struct blk_req *sub, int result)
@@ -139,8 +148,8 @@ static struct part *part_new(struct overlay *o, struct blk_req *r, int niov)
 static void overlay_submit(struct blk *b, struct blk_req *r)
 {
     struct overlay *o = (struct overlay *)b;
-    struct blk *in;
     struct part *p;
+    bool top;
 
     /* Nothing written here is meant to last. */
     if (r->op == BLK_FLUSH || r->op == BLK_DISCARD) {
@@ -156,8 +165,8 @@ static void overlay_submit(struct blk *b, struct blk_req *r)
         return;
     }
     if (r->op == BLK_READ) {
-        if (run_length(o, r->offset, r->len, &in) == r->len) {
-            blk_submit(in, r);
+        if (run_length(o, r->offset, r->len, &top) == r->len) {
+            read_from(o, top, r);
             return;
         }
         p = part_new(o, r, r->niov);
@@ -173,7 +182,7 @@ static void overlay_submit(struct blk *b, struct blk_req *r)
     p->sub = *r;
     p->sub.done = written;
     p->sub.fua = false;
-    blk_submit(o->top, &p->sub);
+    file_submit(o->top, &p->sub);
 }
 
 static void overlay_close(struct blk *b)
@@ -181,8 +190,7 @@ static void overlay_close(struct blk *b)
     struct overlay *o = (struct overlay *)b;
 
     o->base->ops->close(o->base);
-    if (o->top)
-        o->top->ops->close(o->top);
+    file_close(o->top);
     for (u64 i = 0; i < o->pieces; i++)
         free(o->piece[i]);
     free(o->piece);
@@ -237,20 +245,9 @@ int overlay_open(struct blk **b, struct blk *base, const struct disk_options *op
     o->pieces = (base->size + PIECE_SECTORS * DISK_SECTOR - 1) / (PIECE_SECTORS * DISK_SECTOR);
     o->piece = calloc(o->pieces, sizeof(*o->piece));
     fd = o->piece ? temporary_file(base->size, e) : err_set(e, ENOMEM, "out of memory");
-    if (fd < 0) {
-        r = fd;
-    } else {
-        struct disk_file f = {.fd = fd,
-                              .direct_fd = -1,
-                              .size = base->size,
-                              .align = 4096,
-                              .block_size = DISK_SECTOR,
-                              .cache = DISK_UNSAFE,
-                              .path = "(snapshot)",
-                              .trace = opt->trace};
-
-        r = disk_raw.open(&o->top, &f, &top_opt, e);
-    }
+    r = fd < 0 ? fd : host_file_from_fd(&o->top, fd, base->size, &top_opt, e);
+    if (!r)
+        r = file_start(o->top, e);
     if (r) {
         if (!o->piece)
             o->pieces = 0;

@@ -1,28 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Raw images: the file is the disk.  Offsets go through as they are.
+ * Raw images: the file is the disk.  Offsets go through as they are; the generic layer's requests
+ * are passed by, since there is nothing to map and nothing to order.
  */
-#include "disk/disk_int.h"
+#include "base/trace.h"
+#include "disk/img.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
-struct raw {
-    struct blk b; /* first */
-    struct disk_file f;
-    struct aio *aio;
-};
-
-static bool raw_refuses(const struct raw *w, struct blk_req *r)
+static bool raw_refuses(const struct img *im, struct blk_req *r)
 {
     int result = 0;
 
     if (r->op == BLK_FLUSH)
         return false;
-    if ((r->offset | r->len) % DISK_SECTOR || !range_within(r->offset, r->len, 0, w->b.size))
+    if ((r->offset | r->len) % DISK_SECTOR || !range_within(r->offset, r->len, 0, im->b.size))
         result = -EINVAL;
-    else if (r->op != BLK_READ && w->b.readonly)
+    else if (r->op != BLK_READ && im->b.readonly)
         result = -EROFS;
     else if (r->len)
         return false;
@@ -32,52 +27,87 @@ static bool raw_refuses(const struct raw *w, struct blk_req *r)
 
 static void raw_submit(struct blk *b, struct blk_req *r)
 {
-    struct raw *w = (struct raw *)b;
+    struct img *im = (struct img *)b;
 
-    if (w->f.trace)
-        trace(w->f.trace, block, "%s op %d at %llu + %llu", b->path, r->op,
+    if (im->opt.trace)
+        trace(im->opt.trace, block, "%s op %d at %llu + %llu", b->path, r->op,
               (unsigned long long)r->offset, (unsigned long long)r->len);
-    if (!raw_refuses(w, r))
-        aio_submit(w->aio, r);
+    if (!raw_refuses(im, r))
+        file_submit(im->file, r);
 }
 
-static void raw_close(struct blk *b)
+static void raw_blk_close(struct blk *b)
 {
-    struct raw *w = (struct raw *)b;
-    struct blk_req end = {.op = BLK_FLUSH};
-
-    aio_close(w->aio);
-    aio_execute(&w->f, &end);
-    disk_file_close(&w->f);
-    free(w);
+    img_close((struct img *)b);
 }
 
-static const struct blk_ops raw_ops = {.submit = raw_submit, .close = raw_close};
+static const struct blk_ops raw_ops = {.submit = raw_submit, .close = raw_blk_close};
 
-static int raw_open(struct blk **b, const struct disk_file *f, const struct disk_options *o,
-                    struct err *e)
+static int raw_open(struct img *im, struct err *e)
 {
-    struct raw *w = calloc(1, sizeof(*w));
+    im->b.ops = &raw_ops;
+    im->b.size = align_up(im->file->size, DISK_SECTOR);
+    im->b.block_size = im->file->block_size;
+    im->unit = im->granule = DISK_SECTOR;
+    if (!im->file->size)
+        return err_set(e, EINVAL, "is empty");
+    return im->depth ? 0 : file_start(im->file, e);
+}
 
-    if (w) {
-        w->f = *f;
-        w->aio = aio_open(&w->f, o->no_uring, e);
-    } else {
-        err_set(e, ENOMEM, "out of memory");
-    }
-    if (!w || !w->aio) {
-        struct disk_file copy = *f;
-
-        free(w);
-        disk_file_close(&copy);
-        return e ? -e->code : -ENOMEM;
-    }
-    w->b = (struct blk){
-        .ops = &raw_ops, .size = f->size, .block_size = f->block_size, .readonly = f->readonly};
-    snprintf(w->b.path, sizeof(w->b.path), "%s", f->path);
-    w->f.path = w->b.path;
-    *b = &w->b;
+static int raw_map(struct img *im, u64 off, u64 len, bool nowait, struct extent *x)
+{
+    *x = (struct extent){
+        .kind = EXTENT_DATA, .in_place = true, .file = im->file, .offset = off, .len = len};
     return 0;
 }
 
-const struct disk_format disk_raw = {.name = "raw", .open = raw_open};
+static int raw_create(const struct disk_create *c, struct err *e)
+{
+    struct file *f;
+    char value[32];
+    int r;
+
+    if (c->backing)
+        return err_set(e, EINVAL, "raw images have no backing file");
+    r = file_open(&f, c->path, FILE_CREATE, &c->io, e);
+    if (r)
+        return r;
+    if (!f->is_device || c->size > file_size(f)) {
+        r = file_truncate(f, c->size);
+        if (r)
+            err_set(e, -r, "cannot make it %llu bytes long: %s", (unsigned long long)c->size,
+                    strerror(-r));
+    }
+    if (!r && create_value(c, "preallocation", value, sizeof(value)) && strcmp(value, "off")) {
+        if (strcmp(value, "full") && strcmp(value, "falloc"))
+            r = err_set(e, EINVAL, "preallocation=%s: not one of off, falloc, full", value);
+        else
+            r = file_preallocate(f, 0, c->size, e);
+    }
+    file_close(f);
+    return r;
+}
+
+static int raw_resize(struct img *im, u64 size, struct err *e)
+{
+    int r = file_truncate(im->file, size);
+
+    if (r)
+        return err_set(e, -r, "%s", strerror(-r));
+    im->b.size = align_up(size, DISK_SECTOR);
+    return 0;
+}
+
+static const struct create_option raw_options[] = {
+    {"preallocation", "off, falloc or full"},
+    {0},
+};
+
+const struct format format_raw = {.name = "raw",
+                                  .title = "raw",
+                                  .caps = DISK_CAN_WRITE | DISK_CAN_CREATE | DISK_CAN_RESIZE,
+                                  .options = raw_options,
+                                  .open = raw_open,
+                                  .map = raw_map,
+                                  .create = raw_create,
+                                  .resize = raw_resize};

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The formats, in the order of probing; raw, which takes everything, is the last.
+ */
+#ifndef WIRT_DISK_FORMATS_H
+#define WIRT_DISK_FORMATS_H
+
+#include "disk/img.h"
+
+#define DISK_FORMATS                                                                               \
+    FORMAT(qcow2)                                                                                  \
+    FORMAT(raw)
+
+#define FORMAT(name) extern const struct format format_##name;
+DISK_FORMATS
+#undef FORMAT
+
+#endif

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What tools do with images: see tools.h.
+ */
+#include "disk/tools.h"
+#include "disk/img.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------- create -- */
+
+/* The text behind "name=" in "a=1,b=2"; its length to *len. */
+static const char *find_option(const char *all, const char *name, size_t *len)
+{
+    size_t n = strlen(name);
+
+    for (const char *p = all; p && *p; p += strcspn(p, ","), p += *p == ',') {
+        if (!strncmp(p, name, n) && p[n] == '=') {
+            *len = strcspn(p + n + 1, ",");
+            return p + n + 1;
+        }
+    }
+    return NULL;
+}
+
+const char *create_value(const struct disk_create *c, const char *name, char *buf, size_t room)
+{
+    size_t n;
+    const char *v = find_option(c->options, name, &n);
+
+    if (!v)
+        return NULL;
+    snprintf(buf, room, "%.*s", (int)n, v);
+    return buf;
+}
+
+int create_size(const struct disk_create *c, const char *name, u64 *v, struct err *e)
+{
+    static const char suffixes[] = "KMGTPE";
+    char buf[64], *end;
+    const char *s;
+    u64 n;
+
+    if (!create_value(c, name, buf, sizeof(buf)))
+        return 0;
+    errno = 0;
+    n = strtoull(buf, &end, 0);
+    s = *end ? strchr(suffixes, *end & ~0x20) : NULL;
+    if (*end && s && *s && !end[1]) {
+        unsigned shift = 10 * (unsigned)(s - suffixes + 1);
+
+        if (n > UINT64_MAX >> shift)
+            errno = ERANGE;
+        n <<= shift;
+        end++;
+    }
+    if (errno || end == buf || *end || buf[0] == '-')
+        return err_set(e, EINVAL, "%s=%s: not a size", name, buf);
+    *v = n;
+    return 0;
+}
+
+int create_bool(const struct disk_create *c, const char *name, bool *v, struct err *e)
+{
+    char buf[16];
+
+    if (!create_value(c, name, buf, sizeof(buf)))
+        return 0;
+    if (!strcmp(buf, "on") || !strcmp(buf, "yes") || !strcmp(buf, "true"))
+        *v = true;
+    else if (!strcmp(buf, "off") || !strcmp(buf, "no") || !strcmp(buf, "false"))
+        *v = false;
+    else
+        return err_set(e, EINVAL, "%s=%s: neither on nor off", name, buf);
+    return 0;
+}
+
+static int check_options(const struct format *f, const char *all, struct err *e)
+{
+    for (const char *p = all; p && *p; p += strcspn(p, ","), p += *p == ',') {
+        size_t n = strcspn(p, "=,");
+        const struct create_option *o = f->options;
+
+        while (o && o->name && (strlen(o->name) != n || strncmp(o->name, p, n)))
+            o++;
+        if (!o || !o->name)
+            return err_set(e, EINVAL, "%.*s: %s images have no such option", (int)n, p, f->title);
+        if (p[n] != '=')
+            return err_set(e, EINVAL, "%.*s: needs a value", (int)n, p);
+    }
+    return 0;
+}
+
+/* The size of the new image from its backing file, which must exist. */
+static int look_at_backing(struct disk_create *c, struct err *e)
+{
+    struct disk_options o = c->io;
+    const char *slash = strrchr(c->path, '/');
+    char path[4096];
+    struct img *im;
+    int r;
+
+    if (c->backing[0] == '/' || !slash)
+        snprintf(path, sizeof(path), "%s", c->backing);
+    else
+        snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - c->path), c->path, c->backing);
+    o.readonly = true;
+    o.format = c->backing_format;
+    r = img_open(&im, path, &o, e);
+    if (r)
+        return err_prefix(e, "backing file");
+    if (!c->size)
+        c->size = im->b.size;
+    if (!c->backing_format)
+        c->backing_format = im->fmt->name;
+    img_close(im);
+    return 0;
+}
+
+int disk_create(const char *format, const struct disk_create *want, struct err *e)
+{
+    const struct format *f = format_find(format);
+    struct disk_create c = *want;
+    int r = 0;
+
+    if (!f)
+        return err_set(e, EINVAL, "%s: no such format", format);
+    if (!f->create)
+        return err_set(e, EINVAL, "Wirt makes no %s images", f->title);
+    if (c.backing && !(f->caps & DISK_CAN_BACKING))
+        r = err_set(e, EINVAL, "%s images have no backing file", f->title);
+    if (!r)
+        r = check_options(f, c.options, e);
+    if (!r && c.backing)
+        r = look_at_backing(&c, e);
+    if (!r && !c.size)
+        r = err_set(e, EINVAL, "no size given");
+    if (!r && c.size > (u64)INT64_MAX - 4096)
+        r = err_set(e, EFBIG, "too big");
+    if (!r)
+        r = f->create(&c, e);
+    return r ? err_prefix(e, "%s", c.path) : 0;
+}
+
+/* -------------------------------------------------------------------- check -- */
+
+enum { FINDINGS_MAX = 100 };
+
+static void say(struct disk_check *c, u64 so_far, const char *what, bool fixed, const char *fmt,
+                va_list ap)
+{
+    char text[200], line[240];
+
+    if (!c->say || so_far > FINDINGS_MAX)
+        return;
+    vsnprintf(text, sizeof(text), fmt, ap);
+    snprintf(line, sizeof(line), "%s%s: %s", what, fixed ? " (repaired)" : "", text);
+    c->say(c->opaque, line);
+}
+
+void check_error(struct disk_check *c, bool fixed, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (fixed)
+        c->errors_fixed++;
+    else
+        c->errors++;
+    va_start(ap, fmt);
+    say(c, c->errors + c->errors_fixed, "error", fixed, fmt, ap);
+    va_end(ap);
+}
+
+void check_leak(struct disk_check *c, bool fixed, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (fixed)
+        c->leaks_fixed++;
+    else
+        c->leaks++;
+    va_start(ap, fmt);
+    say(c, c->leaks + c->leaks_fixed, "leak", fixed, fmt, ap);
+    va_end(ap);
+}
+
+/* --------------------------------------------------------- on an opened image -- */
+
+static void lock_image(struct img *im)
+{
+    pthread_mutex_lock(&im->writer);
+    pthread_mutex_lock(&im->lock);
+}
+
+static void unlock_image(struct img *im)
+{
+    pthread_mutex_unlock(&im->lock);
+    pthread_mutex_unlock(&im->writer);
+}
+
+static int refuse(struct img *im, bool there, const char *what, struct err *e)
+{
+    if (there)
+        return 0;
+    err_set(e, EOPNOTSUPP, "Wirt cannot %s %s images", what, im->fmt->title);
+    return err_prefix(e, "%s", im->path);
+}
+
+int disk_check(struct img *im, struct disk_check *c, struct err *e)
+{
+    int r = refuse(im, im->fmt->check, "check", e);
+
+    if (r)
+        return r;
+    if ((c->repair_all || c->repair_leaks) && !(im->fmt->caps & DISK_CAN_REPAIR))
+        return refuse(im, false, "repair", e);
+    lock_image(im);
+    r = im->fmt->check(im, c, e);
+    unlock_image(im);
+    return r ? err_prefix(e, "%s", im->path) : 0;
+}
+
+int disk_resize(struct img *im, u64 size, struct err *e)
+{
+    int r = refuse(im, im->fmt->resize, "resize", e);
+
+    if (!r)
+        r = img_flush(im);
+    if (r)
+        return r;
+    if (!size || size > (u64)INT64_MAX - 4096) {
+        err_set(e, EINVAL, "a size of %llu bytes", (unsigned long long)size);
+        return err_prefix(e, "%s", im->path);
+    }
+    lock_image(im);
+    r = im->fmt->resize(im, align_up(size, DISK_SECTOR), e);
+    unlock_image(im);
+    return r ? err_prefix(e, "%s", im->path) : 0;
+}
+
+int disk_snapshot(struct img *im, const char *what, const char *name, struct err *e)
+{
+    int (*fn)(struct img *, const char *, struct err *) =
+        !strcmp(what, "create")   ? im->fmt->snapshot_create
+        : !strcmp(what, "apply")  ? im->fmt->snapshot_apply
+        : !strcmp(what, "delete") ? im->fmt->snapshot_delete
+                                  : NULL;
+    int r = refuse(im, fn, "take snapshots in", e);
+
+    if (!r)
+        r = img_flush(im);
+    if (r)
+        return r;
+    lock_image(im);
+    r = fn(im, name, e);
+    unlock_image(im);
+    return r ? err_prefix(e, "%s", im->path) : 0;
+}
+
+int disk_snapshots(struct img *im, struct disk_snapshot **list, unsigned *n, struct err *e)
+{
+    *list = NULL;
+    *n = 0;
+    if (!im->fmt->snapshots)
+        return 0;
+    return im->fmt->snapshots(im, list, n, e);
+}
+
+void disk_info(struct img *im, struct disk_info *i)
+{
+    if (im->fmt->info)
+        im->fmt->info(im, i);
+}

@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Images against qemu-img and qemu-io, both ways: random operations by either program on images that
+either made; the content must be the model's by both, and qemu-img check must find nothing.
+
+  compare.py --tool build/tests/format/imgtool [--formats qcow2,vdi] [--cases N] [--seed S] [--only K]
+
+A format is a row of FORMATS; a case is (format, row of options, seed).
+"""
+import argparse, os, random, shutil, struct, subprocess, sys, tempfile
+
+K, M = 1024, 1 << 20
+
+# name: qemu   what qemu-img calls it
+#       make   both programs can make it; else "qemu": only qemu-img does (Wirt reads and writes)
+#       write  Wirt writes it
+#       check  qemu-img check knows it
+#       options: rows of -o options, the same words for both programs
+FORMATS = {
+    "qcow2": dict(qemu="qcow2", make="both", write=True, check=True, options=[
+        "", "cluster_size=512", "cluster_size=4K", "cluster_size=2M", "compat=0.10", "refcount_bits=1",
+        "refcount_bits=64,cluster_size=1K", "extended_l2=on", "extended_l2=on,cluster_size=16K",
+        "lazy_refcounts=on", "compression_type=zstd", "refcount_bits=2,cluster_size=2K"]),
+    "raw": dict(qemu="raw", make="both", write=True, check=False, options=[""]),
+}
+
+
+class Failed(Exception):
+    pass
+
+
+def run(cmd, text=None, ok=(0,)):
+    r = subprocess.run(cmd, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+    if r.returncode not in ok:
+        raise Failed("%s -> %d\n%s%s" % (" ".join(cmd), r.returncode, r.stdout[-1500:], "\ninput:\n" + text[-3000:] if text else ""))
+    return r.stdout
+
+
+def pattern(length, seed):
+    """tests/format/pattern.h"""
+    if seed % 4 == 0:
+        return bytes([seed // 4 & 0xFF]) * length
+    out = bytearray()
+    for i in range((length + 63) // 64):
+        out += struct.pack("<Q", (seed + i) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) * 8
+    return bytes(out[:length])
+
+
+class Case:
+    def __init__(self, tool, name, options, seed, folder):
+        self.tool, self.name, self.f, self.options = tool, name, FORMATS[name], options
+        self.rng = random.Random("%s %s %d" % (name, options, seed))
+        self.path = os.path.join(folder, "disk." + name)
+        self.raw = os.path.join(folder, "raw")
+        self.size = self.rng.choice([1 * M, 3 * M + 512, 8 * M, 20 * M, 33 * M + 7 * 512])
+        if "cluster_size=2M" in options:
+            self.size *= 3
+        self.model = bytearray(self.size)
+        self.log = []
+
+    def create(self, who):
+        self.log.append("create by " + who)
+        if who == "qemu":
+            run(["qemu-img", "create", "-q", "-f", self.f["qemu"]] + (["-o", self.options] if self.options else []) + [self.path, str(self.size)])
+        else:
+            run([self.tool, "create", self.name, self.path, str(self.size), self.options or "-"])
+
+    def span(self):
+        """A random place: (offset, length) in whole sectors."""
+        r = self.rng
+        length = r.choice([512, 4 * K, 4 * K, r.randrange(1, 64) * 512, r.randrange(1, 1024) * 512, 64 * K, 256 * K])
+        length = min(length, self.size)
+        off = r.randrange(0, (self.size - length) // 512 + 1) * 512
+        if r.random() < 0.5:
+            off = off // (64 * K) * (64 * K)
+        return off, length
+
+    def operations(self, n, qemu):
+        """n operations as a script; the model follows."""
+        lines = []
+        for _ in range(n):
+            off, length = self.span()
+            seed = self.rng.randrange(1, 1 << 30)
+            what = self.rng.choice("wwwwwzkf" if not qemu else "wwwwz")
+            if what == "w":
+                if qemu:
+                    seed = self.rng.randrange(1, 256) * 4
+                    lines.append("write -P %d %d %d" % (seed // 4, off, length))
+                else:
+                    lines.append("w %d %d %d" % (off, length, seed))
+                self.model[off:off + length] = pattern(length, seed)
+            elif what in "zk":
+                lines.append("write -z %s %d %d" % (self.rng.choice(["", "-u"]), off, length) if qemu else "%s %d %d" % (what, off, length))
+                self.model[off:off + length] = bytes(length)
+            else:
+                lines.append("f")
+        return lines
+
+    def change(self, who, n):
+        lines = self.operations(n, who == "qemu")
+        self.log.append("%s: %s" % (who, "; ".join(lines)))
+        if who == "qemu":
+            args = ["qemu-io", "-f", self.f["qemu"]]
+            for l in lines:
+                args += ["-c", l]
+            out = run(args + [self.path])
+            if "failed" in out or "error" in out.lower():
+                raise Failed(out)
+        else:
+            run([self.tool, "run", self.path, self.name], "\n".join(lines) + "\n")
+
+    def verify(self):
+        run(["qemu-img", "convert", "-f", self.f["qemu"], "-O", "raw", self.path, self.raw])
+        self.same("qemu-img convert")
+        run([self.tool, "dump", self.path, self.raw])
+        self.same("imgtool dump")
+        if self.f["check"]:
+            run(["qemu-img", "check", "-f", self.f["qemu"], self.path])
+
+    def same(self, by):
+        data = open(self.raw, "rb").read()
+        if len(data) < self.size or len(data) - self.size > self.f.get("round", 0):
+            raise Failed("%s: %d bytes, not %d" % (by, len(data), self.size))
+        if data[:self.size] != self.model:
+            at = next(i for i in range(0, self.size, 512) if data[i:i + 512] != self.model[i:i + 512])
+            raise Failed("%s: differs at %d: %r, not %r" % (by, at, data[at:at + 16], bytes(self.model[at:at + 16])))
+
+    def go(self):
+        makers = ["qemu", "wirt"] if self.f["make"] == "both" else [self.f["make"]]
+        writers = ["qemu", "wirt"] if self.f["write"] else ["qemu"]
+        if self.f.get("qemu_writes") is False:
+            writers.remove("qemu")
+        self.create(self.rng.choice(makers))
+        self.verify()
+        for _ in range(self.rng.randrange(1, 4)):
+            self.change(self.rng.choice(writers), self.rng.randrange(1, 40))
+            self.verify()
+
+
+def cases(names, count):
+    """`count` cases spread over the formats' rows of options."""
+    rows = [(n, o) for n in names for o in FORMATS[n]["options"]]
+    for i in range(count):
+        yield rows[i % len(rows)] + (i // len(rows),)
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("--tool", required=True)
+    ap.add_argument("--formats", default=",".join(FORMATS))
+    ap.add_argument("--cases", type=int, default=24)
+    ap.add_argument("--only", type=int, help="the number of one case")
+    ap.add_argument("--keep", action="store_true", help="keep the files of a failed case")
+    args = ap.parse_args()
+    if not shutil.which("qemu-img") or not shutil.which("qemu-io"):
+        print("no qemu-img here (package qemu-utils)")
+        return 77
+    failed = 0
+    for i, (name, options, seed) in enumerate(cases(args.formats.split(","), args.cases)):
+        if args.only is not None and i != args.only:
+            continue
+        folder = tempfile.mkdtemp(prefix="wirt-format-")
+        c = Case(args.tool, name, options, seed, folder)
+        try:
+            c.go()
+        except Failed as f:
+            failed += 1
+            print("FAILED case %d: %s %r seed %d in %s\n%s\n%s\n" % (i, name, options, seed, folder, f, "\n".join(l[:2000] for l in c.log)))
+        if not failed or not args.keep:
+            shutil.rmtree(folder)
+    print("%d cases, %d failed" % (args.cases if args.only is None else 1, failed))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
