@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/run_config.h"
+#include "control/control.h"
 #include "ui/chardev.h"
 #include "ui/display_text.h"
 #include "ui/screenshot.h"
@@ -24,6 +25,8 @@ struct run {
     struct pc *pc;
     struct signals signals;
     struct display_text *text;
+    struct input input;
+    struct control *control;
     bool vm_open;
 };
 
@@ -94,6 +97,23 @@ static int check_memory(u64 wanted, struct err *e)
     return 0;
 }
 
+/* The name's socket, and those of --qmp; none without either. */
+static int open_control(struct run *r, struct err *e)
+{
+    const struct run_config *c = &r->c;
+    struct control_machine m = {&r->vm, r->pc, c->m.vga ? &r->pc->screen : NULL, &r->input};
+    input_init(&r->input, &r->pc->input);
+    if (!c->have_name && !c->nqmps)
+        return 0;
+    int ret = control_open(&r->control, &m, e);
+    if (!ret && c->have_name && control_listen_name(r->control, c->m.name, e))
+        ret = err_prefix(e, "--name");
+    for (unsigned i = 0; !ret && i < c->nqmps; i++)
+        if (control_listen(r->control, c->qmp[i], e))
+            ret = err_prefix(e, "--qmp");
+    return ret;
+}
+
 static int open_machine(struct run *r, struct err *e)
 {
     struct run_config *c = &r->c;
@@ -123,11 +143,12 @@ static int open_machine(struct run *r, struct err *e)
     if (!ret && c->display == DISPLAY_TEXT)
         ret = display_text_open(&r->text, r->vm.loop, r->vm.clock, &r->pc->screen, &r->pc->input,
                                 &keys, e);
-    return ret;
+    return ret ? ret : open_control(r, e);
 }
 
 static void close_machine(struct run *r)
 {
+    control_close(r->control);
     display_text_close(r->text);
     if (r->pc)
         pc_close(r->pc);
@@ -161,7 +182,8 @@ static int run(struct run *r)
         status = status_of(r, vm_run(&r->vm));
         if (r->c.stats && r->vm.engine->print_stats)
             r->vm.engine->print_stats(r->vm.e, stderr);
-        if (r->c.screenshot && screenshot_write(&r->pc->screen, r->c.screenshot, &e))
+        if (r->c.screenshot &&
+            screenshot_write(&r->pc->screen, r->c.screenshot, PICTURE_BY_NAME, &e))
             status = status ? status : CLI_ERROR;
     }
     close_machine(r);

@@ -5,6 +5,7 @@
 #include "cli/run_config.h"
 #include "cli/options.h"
 #include "cli/parse.h"
+#include "control/place.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -78,6 +79,30 @@ static int add_nic(struct machine_config *m, const char *arg, struct err *e)
     return r;
 }
 
+/* unix:PATH, with words of QEMU's behind it that say what is so here anyway. */
+static int add_qmp(struct run_config *c, const char *arg, struct err *e)
+{
+    static const char *const words[] = {"server",   "server=on", "nowait",
+                                        "wait=off", "wait=no",   NULL};
+    if (c->nqmps == RUN_QMP_MAX)
+        return err_set(e, E2BIG, "more than %d control sockets", RUN_QMP_MAX);
+    if (strncmp(arg, "unix:", 5) || !arg[5] || arg[5] == ',')
+        return err_set(e, EINVAL, "\"%s\" is not unix:PATH", arg);
+    char *path = strdup(arg + 5), *save = NULL;
+    if (!path)
+        return err_set(e, ENOMEM, "out of memory");
+    c->qmp[c->nqmps++] = path;
+    strtok_r(path, ",", &save);
+    for (char *w; (w = strtok_r(NULL, ",", &save));) {
+        unsigned i = 0;
+        while (words[i] && strcmp(w, words[i]))
+            i++;
+        if (!words[i])
+            return err_set(e, EINVAL, "\"%s\" behind the path is not known", w);
+    }
+    return 0;
+}
+
 static int check_word(const char *arg, const char *const *list, struct err *e)
 {
     char all[200] = "";
@@ -115,7 +140,7 @@ static int take_machine(struct run_config *c, enum opt_id id, const char *arg, s
     case OPT_NAME:
         m->name = arg;
         c->have_name = true;
-        return *arg && strlen(arg) < 64 ? 0 : err_set(e, EINVAL, "1 to 63 characters, please");
+        return place_check_name(arg, e);
     case OPT_CPUS:
         r = parse_number(&v, arg, 1, 64, e);
         m->cpus = (unsigned)v;
@@ -198,6 +223,8 @@ static int take_option(void *opaque, enum opt_id id, const char *arg, struct err
     case OPT_SCREENSHOT:
         c->screenshot = arg;
         return 0;
+    case OPT_QMP:
+        return add_qmp(c, arg, e);
     case OPT_NO_REBOOT:
         c->no_reboot = true;
         return 0;
@@ -303,4 +330,6 @@ void run_config_free(struct run_config *c)
 {
     for (unsigned i = 0; i < c->m.ndisks; i++)
         free((char *)c->m.disk[i].path);
+    for (unsigned i = 0; i < c->nqmps; i++)
+        free(c->qmp[i]);
 }

@@ -7,6 +7,8 @@
 
 #include "board/config.h"
 
+enum { RUN_QMP_MAX = 2 };
+
 enum display_kind { DISPLAY_NONE, DISPLAY_TEXT };
 
 struct run_config {
@@ -20,6 +22,8 @@ struct run_config {
     const char *serial[MACHINE_SERIALS_MAX]; /* NULL = not given */
     const char *console;
     const char *capture;
+    char *qmp[RUN_QMP_MAX]; /* paths */
+    unsigned nqmps;
     bool have_uuid, have_name;
 };
 

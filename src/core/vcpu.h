@@ -56,6 +56,7 @@ struct vcpu {
     struct engine_vcpu *e; /* the engine's */
 
     pthread_t thread;
+    s32 tid; /* the kernel's number of the thread, 0 = not started; atomic */
     bool started;
     pthread_mutex_t lock; /* guards `asleep` against wake-ups; a leaf lock */
     pthread_cond_t wake;

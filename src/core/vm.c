@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void map_changed(void *opaque, u64 base, u64 size)
 {
@@ -65,6 +66,12 @@ static void release(struct vm *vm, u32 event)
     pthread_mutex_unlock(&vm->lock);
 }
 
+static void notify(struct vm *vm, enum vm_event ev)
+{
+    if (vm->notify)
+        vm->notify(vm->notify_opaque, ev);
+}
+
 void vm_reset_now(struct vm *vm)
 {
     loop_cancel(vm->loop, &vm->reset_job);
@@ -97,6 +104,7 @@ static void on_reset(void *opaque)
     vm_reset_now(vm);
     if (!vm->paused)
         release(vm, VCPU_RESET);
+    notify(vm, VM_EVENT_RESET);
 }
 
 void vm_request_reset(struct vm *vm)
@@ -131,6 +139,7 @@ void vm_pause(struct vm *vm)
     vm->paused = true;
     hold(vm, VCPU_PAUSE);
     clock_pause(vm->clock);
+    notify(vm, VM_EVENT_PAUSE);
 }
 
 void vm_resume(struct vm *vm)
@@ -140,6 +149,7 @@ void vm_resume(struct vm *vm)
     vm->paused = false;
     clock_resume(vm->clock);
     release(vm, VCPU_PAUSE);
+    notify(vm, VM_EVENT_RESUME);
 }
 
 void vm_set_a20(struct vm *vm, bool on)
@@ -188,6 +198,7 @@ static void *vcpu_thread(void *opaque)
     struct vcpu *v = opaque;
     struct vm *vm = v->vm;
 
+    __atomic_store_n(&v->tid, gettid(), __ATOMIC_RELAXED);
     while (may_run(vm)) {
         enum run_exit why = vm->engine->run(v);
 
@@ -248,6 +259,7 @@ enum vm_end vm_run(struct vm *vm)
     if (start_vcpus(vm))
         vm_request_end(vm, VM_FAILED, 0);
     loop_run(vm->loop);
+    notify(vm, VM_EVENT_END);
     stop_vcpus(vm);
     return vm->end;
 }

@@ -31,6 +31,14 @@ enum vm_end {
     VM_FAILED,   /* engine error */
 };
 
+/* What happens to a machine, for those who watch it. */
+enum vm_event {
+    VM_EVENT_RESET,  /* everything is in its reset state again; not for the first reset */
+    VM_EVENT_PAUSE,  /* vm_pause() is through */
+    VM_EVENT_RESUME, /* vm_resume() */
+    VM_EVENT_END,    /* vm->end says why; the vCPUs still run */
+};
+
 struct cpu_config {
     unsigned count;
     const char *model; /* "max", "qemu64", ...: src/cpu/cpuid.c knows them */
@@ -61,6 +69,10 @@ struct vm {
     void *board;
     bool no_reboot;
 
+    /* May be NULL; on the loop's thread, no lock held. */
+    void (*notify)(void *opaque, enum vm_event ev);
+    void *notify_opaque;
+
     struct loop_job reset_job;
     bool reset_wanted; /* atomic */
     enum vm_end end;   /* atomic */
@@ -71,8 +83,8 @@ struct vm {
     unsigned running; /* vCPU threads inside run() */
     bool hold;        /* vCPUs stay outside run() */
     bool stopping;    /* vCPU threads end */
-    bool paused;
-    bool restored; /* vm_run() goes on from a loaded state instead of a reset */
+    bool paused;      /* the loop's thread only */
+    bool restored;    /* vm_run() goes on from a loaded state instead of a reset */
 };
 
 /* Memory, buses, clock, loop; no processors yet.  ram_size: bytes, a multiple of 1 MiB. */

@@ -3,6 +3,7 @@
  * A serial port behind a unix socket: `socat -,raw,echo=0 unix:PATH` is its terminal.
  */
 #include "ui/chardev.h"
+#include "ui/listen.h"
 #include "ui/outq.h"
 
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -22,7 +22,7 @@ struct chardev_unix {
     struct loop_job pump;
     u8 buf[4096];
     size_t pos, len;
-    struct sockaddr_un addr;
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 };
 
 static void hang_up(struct chardev_unix *u)
@@ -113,55 +113,24 @@ static void unix_close(struct chardev *c)
         loop_fd_del(u->loop, &u->listener);
     if (u->listener.fd >= 0) {
         close(u->listener.fd);
-        unlink(u->addr.sun_path);
+        unlink(u->path);
     }
     free(u);
 }
 
 static const struct chardev_ops unix_ops = {unix_write, unix_ready, unix_close};
 
-/* A socket file that nobody answers is left over from a program that died.  Any other file is
- * refused by connect() in the same words, and is the user's. */
-static bool is_dead(const struct sockaddr_un *a)
-{
-    struct stat st;
-    if (lstat(a->sun_path, &st) || !S_ISSOCK(st.st_mode))
-        return false;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool dead =
-        fd >= 0 && connect(fd, (const struct sockaddr *)a, sizeof(*a)) && errno == ECONNREFUSED;
-    if (fd >= 0)
-        close(fd);
-    return dead;
-}
-
 int chardev_unix_open(struct chardev **out, struct loop *l, const char *path, struct err *e)
 {
     struct chardev_unix *u = calloc(1, sizeof(*u));
     if (!u)
         return err_set(e, ENOMEM, "%s: out of memory", path);
-    u->addr.sun_family = AF_UNIX;
-    if (strlen(path) >= sizeof(u->addr.sun_path)) {
-        free(u);
-        return err_set(e, ENAMETOOLONG, "%s: too long for the name of a socket", path);
-    }
-    strcpy(u->addr.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), r = 0;
+    int fd = unix_listen(path, 1, e), r;
     if (fd < 0) {
-        r = errno;
-    } else if (bind(fd, (struct sockaddr *)&u->addr, sizeof(u->addr))) {
-        r = errno;
-        if (r == EADDRINUSE && is_dead(&u->addr) && !unlink(path))
-            r = bind(fd, (struct sockaddr *)&u->addr, sizeof(u->addr)) ? errno : 0;
-    }
-    if (!r && listen(fd, 1))
-        r = errno;
-    if (r) {
-        if (fd >= 0)
-            close(fd);
         free(u);
-        return err_set(e, r, "%s: %s", path, strerror(r));
+        return fd;
     }
+    strcpy(u->path, path); /* unix_listen() has looked at its length */
     u->c.ops = &unix_ops;
     u->loop = l;
     u->client.fd = -1;

@@ -43,25 +43,26 @@ static bool write_ppm(FILE *f, const struct surface *s, const u8 *pixels)
     return fprintf(f, "P6\n%u %u\n255\n", s->width, s->height) > 0 && fwrite(pixels, 1, n, f) == n;
 }
 
-int screenshot_write(struct display *d, const char *path, struct err *e)
+int screenshot_write(struct display *d, const char *path, enum picture format, struct err *e)
 {
     struct display_view view = {0};
     struct display_rect all;
     char tmp[4096];
     size_t n = strlen(path);
     bool ok = false;
+    if (format == PICTURE_BY_NAME)
+        format = n > 4 && !strcasecmp(path + n - 4, ".ppm") ? PICTURE_PPM : PICTURE_PNG;
     if (!display_look(d, &view, &all, 1)) {
         return err_set(e, EIO, "%s: the screen shows nothing that can be drawn", path);
     }
-    if (snprintf(tmp, sizeof(tmp), "%s.tmp%d", path, (int)getpid()) >= (int)sizeof(tmp)) {
+    if (snprintf(tmp, sizeof(tmp), "%s.tmp%d", path, (int)gettid()) >= (int)sizeof(tmp)) {
         display_view_free(&view);
         return err_set(e, ENAMETOOLONG, "%s: name too long", path);
     }
     u8 *pixels = rgb(&view.s);
     FILE *f = pixels ? fopen(tmp, "wbe") : NULL;
     if (f) {
-        ok = n > 4 && !strcasecmp(path + n - 4, ".ppm") ? write_ppm(f, &view.s, pixels)
-                                                        : write_png(f, &view.s, pixels);
+        ok = format == PICTURE_PPM ? write_ppm(f, &view.s, pixels) : write_png(f, &view.s, pixels);
         ok = !fclose(f) && ok && !rename(tmp, path);
     }
     int code = errno ? errno : EIO;

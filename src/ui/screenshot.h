@@ -8,7 +8,10 @@
 #include "base/err.h"
 #include "core/display.h"
 
-/* PNG, or PPM when the name ends in .ppm; written beside the file first, then moved over it. */
-int screenshot_write(struct display *d, const char *path, struct err *e);
+enum picture { PICTURE_BY_NAME, PICTURE_PNG, PICTURE_PPM };
+
+/* By name: PPM when it ends in .ppm, else PNG.  Written beside the file first, then moved over
+ * it.  From any thread. */
+int screenshot_write(struct display *d, const char *path, enum picture format, struct err *e);
 
 #endif

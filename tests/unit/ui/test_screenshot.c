@@ -45,7 +45,7 @@ static void test_formats(void **state)
     display_init(&d, &src);
     snprintf(png, sizeof(png), "/tmp/wirt-shot-%d.png", (int)getpid());
     snprintf(ppm, sizeof(ppm), "/tmp/wirt-shot-%d.PPM", (int)getpid());
-    assert_int_equal(screenshot_write(&d, png, NULL), 0);
+    assert_int_equal(screenshot_write(&d, png, PICTURE_BY_NAME, NULL), 0);
     png_image im = {.version = PNG_IMAGE_VERSION};
     assert_true(png_image_begin_read_from_file(&im, png));
     assert_int_equal(im.width, 3);
@@ -53,7 +53,7 @@ static void test_formats(void **state)
     im.format = PNG_FORMAT_RGB;
     assert_true(png_image_finish_read(&im, NULL, buf, 0, NULL));
     check(buf);
-    assert_int_equal(screenshot_write(&d, ppm, NULL), 0);
+    assert_int_equal(screenshot_write(&d, ppm, PICTURE_BY_NAME, NULL), 0);
     FILE *f = fopen(ppm, "r");
     assert_int_equal(fread(buf, 1, sizeof(buf), f), 11 + 18);
     fclose(f);
@@ -70,7 +70,7 @@ static void test_wrong(void **state)
     struct display d;
     struct err e;
     display_init(&d, &src);
-    assert_true(screenshot_write(&d, "/no/such/dir/x.png", &e) < 0);
+    assert_true(screenshot_write(&d, "/no/such/dir/x.png", PICTURE_BY_NAME, &e) < 0);
     assert_non_null(strstr(e.msg, "/no/such/dir/x.png"));
     display_destroy(&d);
 }
