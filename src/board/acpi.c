@@ -164,6 +164,17 @@ static void madt_override(struct acpi_tables *t, u8 irq, u32 gsi, u16 flags)
     le16_put(p + 8, flags);
 }
 
+static void madt_processors(struct acpi_tables *t, unsigned cpus)
+{
+    for (unsigned i = 0; i < cpus; i++) {
+        u8 *p = grow(t, 8);
+        p[1] = 8;
+        p[2] = (u8)i; /* processor ID, as the SSDT has it */
+        p[3] = (u8)i; /* APIC ID */
+        le32_put(p + 4, 1);
+    }
+}
+
 static u32 build_madt(struct acpi_tables *t, const struct acpi_config *c)
 {
     enum { PCAT_COMPAT = 1, LEVEL_HIGH = 0xd };
@@ -172,13 +183,7 @@ static u32 build_madt(struct acpi_tables *t, const struct acpi_config *c)
     u8 *p = grow(t, 8);
     le32_put(p, (u32)MAP_LAPIC);
     le32_put(p + 4, PCAT_COMPAT);
-    for (unsigned i = 0; i < c->cpus; i++) {
-        p = grow(t, 8);
-        p[1] = 8;
-        p[2] = (u8)i; /* processor ID, as the SSDT has it */
-        p[3] = (u8)i; /* APIC ID */
-        le32_put(p + 4, 1);
-    }
+    madt_processors(t, c->cpus);
     p = grow(t, 12);
     p[0] = 1;
     p[1] = 12;
@@ -255,23 +260,8 @@ static u32 build_root(struct acpi_tables *t, const char *sig, u8 width, const u3
     return at;
 }
 
-int acpi_build(struct acpi_tables *t, const struct acpi_config *c, struct err *e)
+static void build_rsdp(struct acpi_tables *t, u32 rsdt, u32 xsdt)
 {
-    memset(t, 0, sizeof(*t));
-    t->data = calloc(1, ACPI_ROOM);
-    if (!t->data)
-        return err_set(e, ENOMEM, "ACPI tables: out of memory");
-    u32 facs = build_facs(t);
-    u32 dsdt = build_dsdt(t, c);
-    u32 list[5];
-    list[0] = build_fadt(t, facs, dsdt);
-    list[1] = build_madt(t, c);
-    list[2] = build_ssdt(t, c);
-    list[3] = build_hpet(t);
-    list[4] = build_waet(t);
-    u32 rsdt = build_root(t, "RSDT", 4, list, ARRAY_SIZE(list));
-    u32 xsdt = build_root(t, "XSDT", 8, list, ARRAY_SIZE(list));
-
     u8 *r = t->rsdp;
     memcpy(r, "RSD PTR ", 8);
     memcpy(r + 9, "WIRT  ", 6);
@@ -283,6 +273,87 @@ int acpi_build(struct acpi_tables *t, const struct acpi_config *c, struct err *e
     add_fixup(t, 24, 8, true);
     add_sum(t, 8, 0, 20, true);
     add_sum(t, 32, 0, ACPI_RSDP_SIZE, true);
+}
+
+static int start(struct acpi_tables *t, struct err *e)
+{
+    memset(t, 0, sizeof(*t));
+    t->data = calloc(1, ACPI_ROOM);
+    return t->data ? 0 : err_set(e, ENOMEM, "ACPI tables: out of memory");
+}
+
+int acpi_build(struct acpi_tables *t, const struct acpi_config *c, struct err *e)
+{
+    int r = start(t, e);
+    if (r)
+        return r;
+    u32 facs = build_facs(t);
+    u32 dsdt = build_dsdt(t, c);
+    u32 list[5];
+    list[0] = build_fadt(t, facs, dsdt);
+    list[1] = build_madt(t, c);
+    list[2] = build_ssdt(t, c);
+    list[3] = build_hpet(t);
+    list[4] = build_waet(t);
+    u32 rsdt = build_root(t, "RSDT", 4, list, ARRAY_SIZE(list));
+    u32 xsdt = build_root(t, "XSDT", 8, list, ARRAY_SIZE(list));
+    build_rsdp(t, rsdt, xsdt);
+    return 0;
+}
+
+/* Name (_S5, Package () {5, 0, 0, 0}) */
+static u32 build_dsdt_reduced(struct acpi_tables *t)
+{
+    static const u8 s5[] = {0x08, '_', 'S', '5', '_', 0x12, 7, 4, 0x0a, 5, 0, 0, 0};
+    u32 at = begin(t, "DSDT", 2);
+    memcpy(grow(t, sizeof(s5)), s5, sizeof(s5));
+    end(t, at);
+    return at;
+}
+
+/* ACPI 5.0, 5.2.9: revision 5 */
+static u32 build_fadt_reduced(struct acpi_tables *t, u32 dsdt, u16 ports)
+{
+    enum {
+        SIZE = 268,
+        WBINVD = 1 << 0,
+        RESET_REG_SUP = 1 << 10,
+        HW_REDUCED = 1 << 20,
+        NO_VGA = 1 << 2,
+        NO_CMOS_RTC = 1 << 5,
+    };
+    u32 at = begin(t, "FACP", 5);
+    u8 *p = grow(t, SIZE - HEADER) - HEADER;
+    le32_put(p + 40, dsdt);
+    add_fixup(t, at + 40, 4, false);
+    le16_put(p + 96, 0xfff); /* no C2, no C3 */
+    le16_put(p + 98, 0xfff);
+    le16_put(p + 109, NO_VGA | NO_CMOS_RTC);
+    le32_put(p + 112, WBINVD | RESET_REG_SUP | HW_REDUCED);
+    gas_put(p + 116, GAS_IO, 8, 1, ports + ACPI_RESET);
+    p[128] = ACPI_RESET_VALUE;
+    le64_put(p + 140, dsdt);
+    add_fixup(t, at + 140, 8, false);
+    gas_put(p + 244, GAS_IO, 8, 1, ports + ACPI_SLEEP_CONTROL);
+    gas_put(p + 256, GAS_IO, 8, 1, ports + ACPI_SLEEP_STATUS);
+    end(t, at);
+    return at;
+}
+
+int acpi_build_reduced(struct acpi_tables *t, unsigned cpus, u16 ports, struct err *e)
+{
+    int r = start(t, e);
+    if (r)
+        return r;
+    u32 dsdt = build_dsdt_reduced(t);
+    u32 list[2] = {build_fadt_reduced(t, dsdt, ports)};
+    list[1] = begin(t, "APIC", 3);
+    le32_put(grow(t, 8), (u32)MAP_LAPIC);
+    madt_processors(t, cpus);
+    end(t, list[1]);
+    u32 rsdt = build_root(t, "RSDT", 4, list, ARRAY_SIZE(list));
+    u32 xsdt = build_root(t, "XSDT", 8, list, ARRAY_SIZE(list));
+    build_rsdp(t, rsdt, xsdt);
     return 0;
 }
 

@@ -15,6 +15,10 @@ struct acpi_config {
     unsigned serials; /* serial ports that exist */
 };
 
+/* ACPI_REDUCED: the machine without chips has these ports (8 bits each). */
+enum { ACPI_SLEEP_CONTROL = 0, ACPI_SLEEP_STATUS = 1, ACPI_RESET = 2, ACPI_PORTS = 4 };
+enum { ACPI_SLEEP_OFF = 5 << 2 | 1 << 5, ACPI_RESET_VALUE = 6 };
+
 enum { ACPI_RSDP_SIZE = 36, ACPI_FIXUPS_MAX = 32, ACPI_LOADER_ENTRY = 128 };
 
 /* A pointer at offset `at` (of size bytes) inside the tables or the RSDP: it holds an offset into
@@ -41,6 +45,9 @@ struct acpi_tables {
 };
 
 int acpi_build(struct acpi_tables *t, const struct acpi_config *c, struct err *e);
+/* For a machine that is processors and memory and nothing else: hardware-reduced ACPI with the
+ * ports above from `ports` on, and a MADT without an I/O APIC. */
+int acpi_build_reduced(struct acpi_tables *t, unsigned cpus, u16 ports, struct err *e);
 void acpi_free(struct acpi_tables *t);
 
 /* The script of fw_cfg's etc/table-loader: malloc'ed, *len bytes; the tables are then

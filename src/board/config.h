@@ -31,6 +31,9 @@ struct disk_config {
     enum disk_cache cache;
 };
 
+/* Xen's interface: none, or the kind of guest. */
+enum xen_mode { XEN_NONE, XEN_PVH };
+
 enum rtc_base { RTC_UTC, RTC_LOCALTIME };
 
 struct machine_config {
@@ -55,6 +58,7 @@ struct machine_config {
 
     bool vga;
     bool rng, balloon;
+    enum xen_mode xen;
 
     const char *firmware; /* NULL = SeaBIOS where its package puts it */
     const char *kernel;   /* direct boot; NULL = boot by firmware */

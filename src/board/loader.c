@@ -5,6 +5,7 @@
  */
 #include "board/loader.h"
 #include "base/endian.h"
+#include "board/bzimage.h"
 #include "board/elf.h"
 #include "core/mem.h"
 
@@ -96,6 +97,30 @@ int loader_cmdline(const struct boot_files *f, const struct boot_mem *m, u64 max
 
 /* -------------------------------------------------------- choice by content -- */
 
+static int load_pvh(const struct image *k, const struct boot_files *f, const struct boot_mem *m,
+                    struct boot_entry *entry, struct err *e)
+{
+    u64 pvh = 0;
+    int r = pvh_find_entry(k, &pvh, e);
+    if (r == -ENOENT)
+        return err_set(e, EINVAL, "%s: ELF file with neither a PVH note nor a Multiboot header",
+                       f->kernel);
+    return r ? r : pvh_load(k, f, m, pvh, entry, e);
+}
+
+/* A bzImage by the note of the kernel inside it. */
+static int load_packed_pvh(const struct image *k, const struct boot_files *f,
+                           const struct boot_mem *m, struct boot_entry *entry, struct err *e)
+{
+    struct image in;
+    int r = bzimage_unpack(k, &in, e);
+    if (r)
+        return r;
+    r = load_pvh(&in, f, m, entry, e);
+    image_close(&in);
+    return r;
+}
+
 static int load_kernel(const struct image *k, const struct boot_files *f, const struct boot_mem *m,
                        struct boot_entry *entry, struct err *e)
 {
@@ -104,21 +129,19 @@ static int load_kernel(const struct image *k, const struct boot_files *f, const 
         return err_set(e, ENOMEM, "%s: out of memory", f->kernel);
     u64 n = min(k->size, 64 * KIB);
     int r = image_read(k, 0, head, n, e);
-    u64 pvh = 0;
     s64 mb;
     if (r) {
         ;
+    } else if (f->pvh && linux_probe(head, n)) {
+        r = load_packed_pvh(k, f, m, entry, e);
+    } else if (f->pvh && elf_probe(head, n)) {
+        r = load_pvh(k, f, m, entry, e);
     } else if (linux_probe(head, n)) {
         r = linux_load(k, f, m, entry, e);
     } else if ((mb = multiboot_probe(head, n)) >= 0) {
         r = multiboot_load(k, f, m, mb, entry, e);
     } else if (elf_probe(head, n)) {
-        r = pvh_find_entry(k, &pvh, e);
-        if (r == -ENOENT)
-            r = err_set(e, EINVAL, "%s: ELF file with neither a PVH note nor a Multiboot header",
-                        f->kernel);
-        else if (!r)
-            r = pvh_load(k, f, m, pvh, entry, e);
+        r = load_pvh(k, f, m, entry, e);
     } else if (!n) {
         r = err_set(e, EINVAL, "%s: empty file", f->kernel);
     } else {

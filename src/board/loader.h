@@ -58,6 +58,7 @@ struct boot_files {
     const char *kernel;
     const char *initrd; /* may be NULL */
     const char *append; /* may be NULL */
+    bool pvh;           /* enter by the PVH note: a bzImage is unpacked for it */
 };
 
 /* How the first processor starts: flat segments, interrupts off. */

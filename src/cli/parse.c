@@ -91,6 +91,14 @@ int parse_rtc(struct machine_config *m, const char *s, struct err *e)
     return 0;
 }
 
+int parse_pv(enum xen_mode *x, const char *s, struct err *e)
+{
+    if (strcmp(s, "xen") && strcmp(s, "xen,mode=pvh"))
+        return err_set(e, EINVAL, "\"%s\" is none of xen, xen,mode=pvh", s);
+    *x = XEN_PVH;
+    return 0;
+}
+
 int parse_disk(struct disk_config *d, const char *s, struct err *e)
 {
     char *name = malloc(strlen(s) + 1), *out = name;

@@ -4,6 +4,7 @@
  * status how it ended.
  */
 #include "board/pc.h"
+#include "board/xen_pvh.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/run_config.h"
@@ -22,7 +23,8 @@
 struct run {
     struct run_config c;
     struct vm vm;
-    struct pc *pc;
+    struct pc *pc; /* one of the two */
+    struct xen_pvh *xen;
     struct signals signals;
     struct display_text *text;
     struct input input;
@@ -45,7 +47,8 @@ static void reset(void *opaque)
 static void power_button(void *opaque)
 {
     struct run *r = opaque;
-    piix4_pm_power_button(&r->pc->pm);
+    if (r->pc)
+        piix4_pm_power_button(&r->pc->pm);
 }
 
 static void on_signal(void *opaque, int sig)
@@ -114,6 +117,16 @@ static int open_control(struct run *r, struct err *e)
     return ret;
 }
 
+static int open_xen(struct run *r, struct err *e)
+{
+    r->xen = calloc(1, sizeof(*r->xen));
+    if (!r->xen) {
+        close_chardevs(r);
+        return err_set(e, ENOMEM, "out of memory");
+    }
+    return xen_pvh_open(r->xen, &r->vm, &r->c.m, e);
+}
+
 static int open_machine(struct run *r, struct err *e)
 {
     struct run_config *c = &r->c;
@@ -134,6 +147,8 @@ static int open_machine(struct run *r, struct err *e)
     if (ret)
         return ret;
     ret = open_chardevs(r, e);
+    if (!ret && c->m.xen == XEN_PVH)
+        return open_xen(r, e);
     r->pc = ret ? NULL : calloc(1, sizeof(*r->pc));
     if (!r->pc) {
         close_chardevs(r);
@@ -152,10 +167,13 @@ static void close_machine(struct run *r)
     display_text_close(r->text);
     if (r->pc)
         pc_close(r->pc);
+    if (r->xen)
+        xen_pvh_close(r->xen);
     signals_close(&r->signals);
     if (r->vm_open)
         vm_destroy(&r->vm);
     free(r->pc);
+    free(r->xen);
 }
 
 static int status_of(const struct run *r, enum vm_end end)

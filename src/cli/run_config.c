@@ -147,6 +147,8 @@ static int take_machine(struct run_config *c, enum opt_id id, const char *arg, s
         return r;
     case OPT_MEMORY:
         return set_memory(m, arg, e);
+    case OPT_PV:
+        return parse_pv(&m->xen, arg, e);
     case OPT_CPU:
         c->cpu = arg;
         return 0;
@@ -282,6 +284,12 @@ static int finish(struct run_config *c, struct err *e)
         return err_set(e, EINVAL, "--%s needs --kernel", m->initrd ? "initrd" : "append");
     if (m->kernel && m->firmware)
         return err_set(e, EINVAL, "--kernel boots without firmware: --firmware has no meaning");
+    if (m->xen == XEN_PVH && !m->kernel)
+        return err_set(e, EINVAL, "--pv xen boots a kernel: --kernel is missing");
+    if (m->xen == XEN_PVH && c->nqmps)
+        return err_set(e, EINVAL, "--qmp speaks of a PC's devices: not with --pv xen");
+    if (m->xen == XEN_PVH)
+        m->vga = false;
     if (c->display == DISPLAY_TEXT && !m->vga)
         return err_set(e, EINVAL, "--display text needs a video card: not with --no-vga");
     if (c->screenshot && !m->vga)

@@ -29,6 +29,7 @@ enum {
     VCPU_STOP = 1 << 7,  /* leave run() for good */
     VCPU_RESET = 1 << 8, /* leave run(): the machine is being reset */
     VCPU_CALL = 1 << 9,  /* an engine's own cross-CPU request */
+    VCPU_POLL = 1 << 10, /* wakes a hypercall that waits; raised and lowered by src/pv alone */
 };
 
 /* The local APIC as its processor sees it; the board connects one to each vCPU.  All may be called

@@ -17,6 +17,7 @@
 #include "core/bus.h"
 #include "core/engine.h"
 #include "core/mem.h"
+#include "core/pv.h"
 #include "core/vcpu.h"
 
 enum { VM_CPUS_MAX = 64 };
@@ -58,6 +59,7 @@ struct vm {
     struct cpu_config cpu;
     unsigned ncpus;
     struct vcpu *vcpu; /* ncpus of them */
+    struct pv pv;      /* set before the vCPUs run */
     const struct engine_ops *engine;
     struct engine *e;
     pthread_mutex_t split_lock; /* LOCK on what is not one host access; taken before device locks */

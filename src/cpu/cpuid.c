@@ -127,6 +127,8 @@ static struct cpuid_regs leaf_1(const struct cpu *c)
 
     if (c->s.cr4 & CR4_OSXSAVE)
         r.ecx |= BIT(features[FEAT_osxsave].bit);
+    if (c->vm->pv.ops)
+        r.ecx |= BIT(features[FEAT_hypervisor].bit);
     if (n > 1)
         r.edx |= BIT(features[FEAT_ht].bit);
     if (c->vcpu->intc.get_base && !(c->vcpu->intc.get_base(c->vcpu->intc.opaque) & BIT(11)))
@@ -252,6 +254,13 @@ struct cpuid_regs cpuid_query(const struct cpu *c, u32 leaf, u32 sub)
 
     if (leaf >= 0x80000000u && leaf <= 0x80000021u)
         return leaf_extended(c, leaf);
+    if (leaf >> 16 == 0x4000 && c->vm->pv.ops) {
+        u32 v[4] = {0};
+
+        if (c->vm->pv.ops->cpuid(c->vm->pv.opaque, c->vcpu, leaf, sub, v))
+            r = (struct cpuid_regs){v[0], v[1], v[2], v[3]};
+        return r;
+    }
     switch (leaf) {
     case 0:
         r.eax = cpuid_has(m, FEAT_xsave) ? 0x15 : 7;

@@ -808,3 +808,15 @@ bool mmu_debug_translate(struct cpu *c, u64 lin, u64 *gpa)
     *gpa = w.gpa;
     return true;
 }
+
+bool mmu_probe(struct cpu *c, u64 lin, bool write, u64 *gpa)
+{
+    struct walk w;
+
+    if (c->long_mode && (u64)(((s64)lin >> 47) + 1) > 1)
+        return false;
+    if (walk(c, lin, write ? PF_W : 0, MMU_KERNEL_AC, true, &w) != WALK_OK)
+        return false;
+    *gpa = w.gpa;
+    return true;
+}

@@ -153,5 +153,8 @@ void mmu_unprotect_code(struct cpu *c, u64 ram_off);
 
 /* Linear to physical without side effects, for debuggers and traces; false = not mapped. */
 bool mmu_debug_translate(struct cpu *c, u64 lin, u64 *gpa);
+/* Linear to physical as the kernel would reach it (CR0.WP honoured, SMAP not); sets accessed and
+ * dirty bits, never raises; false = it would fault. */
+bool mmu_probe(struct cpu *c, u64 lin, bool write, u64 *gpa);
 
 #endif

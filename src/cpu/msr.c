@@ -237,6 +237,8 @@ bool msr_read(struct cpu *c, u32 msr, u64 *v)
     case MSR_THERM_STATUS:
         return true;
     default:
+        if (c->vm->pv.ops && c->vm->pv.ops->rdmsr(c->vm->pv.opaque, c->vcpu, msr, v))
+            return true;
         return is_inert(msr) || (msr >= MSR_LBR_FROM && msr <= MSR_LBR_INT_TO);
     }
 }
@@ -365,6 +367,8 @@ bool msr_write(struct cpu *c, u32 msr, u64 v)
     case MSR_PATCH_LOADER:
         return true;
     default:
+        if (c->vm->pv.ops && c->vm->pv.ops->wrmsr(c->vm->pv.opaque, c->vcpu, msr, v))
+            return true;
         return is_inert(msr);
     }
 }

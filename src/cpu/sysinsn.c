@@ -306,14 +306,51 @@ void exec_swapgs(struct cpu *c, const struct insn *i)
     c->s.kernel_gs_base = base;
 }
 
+static bool pv_translate(struct pv_call *p, u64 lin, bool write, u64 *gpa)
+{
+    return mmu_probe(p->opaque, lin, write, gpa);
+}
+
+/* Both instructions are the hypercall, whatever the vendor: guests find out by trying. */
 void exec_vmcall(struct cpu *c, const struct insn *i)
 {
-    cpu_ud(c);
+    const struct pv *pv = &c->vm->pv;
+    struct pv_call p = {
+        .vcpu = c->vcpu,
+        .gpr = c->s.gpr,
+        .cpl = c->cpl,
+        .long_mode = c->code == CODE64,
+        .interrupts = c->s.rflags & FLAG_IF,
+        .tsc_offset = c->s.tsc_offset,
+        .translate = pv_translate,
+        .opaque = c,
+    };
+
+    if (!pv->ops || c->real || c->vm86)
+        cpu_ud(c);
+    if (c->log) { /* lockstep cannot try a call twice */
+        c->log->broken = true;
+        return;
+    }
+    c->leave = true; /* it may have moved memory or raised an event */
+    switch (pv->ops->hypercall(pv->opaque, &p)) {
+    case PV_UD:
+        cpu_ud(c);
+    case PV_AGAIN:
+        c->next_rip = c->s.rip;
+        break;
+    case PV_HALT:
+        c->s.halted = true;
+        break;
+    case PV_DONE:
+        break;
+    }
+    flags_write(c, p.interrupts ? FLAG_IF : 0, FLAG_IF);
 }
 
 void exec_vmmcall(struct cpu *c, const struct insn *i)
 {
-    cpu_ud(c);
+    exec_vmcall(c, i);
 }
 
 /* ------------------------------------------------ processor -- */

@@ -154,7 +154,7 @@ static bool extint_pending(const struct lapic *l)
 void lapic_update_intr(struct lapic *l)
 {
     bool raised = vcpu_events(l->vcpu) & VCPU_INTR;
-    bool want = pending_vector(l) >= 0 || extint_pending(l);
+    bool want = pending_vector(l) >= 0 || extint_pending(l) || l->direct;
 
     if (want && !raised)
         vcpu_raise(l->vcpu, VCPU_INTR);
@@ -185,6 +185,19 @@ void lapic_accept(struct lapic *l, u8 vector, bool level)
     else
         clear_bit(l->tmr, vector);
     lapic_update_intr(l);
+}
+
+void lapic_inject(struct lapic *l, u8 vector, bool direct)
+{
+    pthread_mutex_lock(&l->lock);
+    if (direct) {
+        l->direct = vector;
+    } else {
+        set_bit(l->irr, vector);
+        clear_bit(l->tmr, vector);
+    }
+    lapic_update_intr(l);
+    pthread_mutex_unlock(&l->lock);
 }
 
 /* --------------------------------------------------------------- messages -- */
@@ -543,6 +556,13 @@ static int intc_ack(void *opaque)
     bool ext;
 
     pthread_mutex_lock(&l->lock);
+    if (l->direct) {
+        v = l->direct;
+        l->direct = 0;
+        lapic_update_intr(l);
+        pthread_mutex_unlock(&l->lock);
+        return v;
+    }
     ext = extint_pending(l) && l->bus->pic;
     if (!ext) {
         v = pending_vector(l);
@@ -569,6 +589,7 @@ static void reset_registers(struct lapic *l)
     memset(l->irr, 0, sizeof(l->irr));
     memset(l->isr, 0, sizeof(l->isr));
     memset(l->tmr, 0, sizeof(l->tmr));
+    l->direct = 0;
     l->tpr = 0;
     l->ldr = 0;
     l->dfr = 0xffffffff;
@@ -715,6 +736,8 @@ static void intc_init(void *opaque)
     pthread_mutex_lock(&l->lock);
     reset_registers(l);
     pthread_mutex_unlock(&l->lock);
+    if (l->bus->after_init)
+        l->bus->after_init(l->bus->after_init_opaque, l->index);
 }
 
 /* ------------------------------------------------------------------ lines -- */
@@ -827,6 +850,7 @@ static const struct field lapic_fields[] = {
     FIELD(struct lapic, timer_start),
     FIELD(struct lapic, tsc_deadline),
     FIELD_MAX(struct lapic, lint0, 1),
+    FIELD(struct lapic, direct),
 };
 
 static int lapic_loaded(void *obj, struct err *e)

@@ -34,6 +34,7 @@ struct lapic {
     u64 timer_deadline; /* virtual ns of the next expiry that matters, 0 = none */
     u64 tsc_deadline;   /* IA32_TSC_DEADLINE, 0 = disarmed */
     bool lint0;         /* level of the PIC's INTR */
+    u8 direct;          /* a vector on its way to the processor past IRR, 0 = none */
     struct timer timer;
     pthread_mutex_t lock; /* one APIC's lock at a time; after the PIC's and the I/O APIC's */
 };
@@ -49,6 +50,9 @@ struct lapic_bus {
     void (*eoi)(void *opaque, u8 vector);
     void *eoi_opaque;
     u32 lowest_turn; /* atomic: round robin of lowest-priority delivery */
+    /* INIT has emptied APIC `index`; NULL = nobody wants to know.  No lock is held. */
+    void (*after_init)(void *opaque, unsigned index);
+    void *after_init_opaque;
 };
 
 /* For count processors (1 to LAPIC_MAX); connects itself to each vcpu[i].intc. */
@@ -64,6 +68,13 @@ void lapic_msi(void *opaque, u64 addr, u32 data);
 void lapic_lint0(void *opaque, unsigned n, bool level);
 /* LINT1 of the boot processor, for struct irq: NMI. */
 void lapic_lint1(void *opaque, unsigned n, bool level);
+
+/*
+ * An interrupt that another hypervisor's interface gives to one processor: into IRR as an edge,
+ * even while software keeps the APIC disabled; or `direct`, past priorities and without an end of
+ * interrupt.  vector: 16 to 255.  From any thread, with any lock before the APIC's held.
+ */
+void lapic_inject(struct lapic *l, u8 vector, bool direct);
 
 extern const struct state_desc lapic_state; /* of struct lapic */
 

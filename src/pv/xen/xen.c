@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The domain: opens, resets and closes its parts.
+ */
+#include "pv/xen/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct pv_ops ops = {
+    .cpuid = xen_cpuid,
+    .rdmsr = xen_rdmsr,
+    .wrmsr = xen_wrmsr,
+    .hypercall = xen_hypercall,
+};
+
+int xen_open(struct xen **out, struct vm *vm, struct lapic_bus *lapics, const struct xen_config *c,
+             struct err *e)
+{
+    struct xen *x = calloc(1, sizeof(*x));
+    int r;
+
+    *out = x;
+    if (!x)
+        return err_set(e, ENOMEM, "Xen interface: no memory");
+    BUG_ON(c->nmap > ARRAY_SIZE(x->map));
+    x->vm = vm;
+    x->lapics = lapics;
+    x->trace = &vm->trace;
+    x->cfg = *c;
+    memcpy(x->map, c->map, c->nmap * sizeof(*c->map));
+    x->cfg.map = x->map;
+    pthread_mutex_init(&x->lock, NULL);
+    pthread_mutex_init(&x->evt_lock, NULL);
+    x->port = calloc(XEN_PORTS_MAX, sizeof(*x->port));
+    if (!x->port)
+        return err_set(e, ENOMEM, "Xen interface: no memory");
+    vcpu_init(x);
+    r = memory_open(x, e);
+    if (!r && !(x->console = console_open(x, c->console, e)))
+        r = -ENOMEM;
+    if (r)
+        return r;
+    xen_reset(x);
+    vm->pv = (struct pv){&ops, x};
+    return 0;
+}
+
+void xen_reset(struct xen *x)
+{
+    memory_reset(x);
+    vcpu_reset(x);
+    evtchn_reset(x);
+    hvm_reset(x);
+    time_wallclock(x);
+    console_reset(x->console);
+}
+
+void xen_close(struct xen *x)
+{
+    if (!x)
+        return;
+    x->vm->pv = (struct pv){0};
+    vcpu_stop(x);
+    console_close(x->console);
+    memory_close(x);
+    free(x->port);
+    pthread_mutex_destroy(&x->lock);
+    pthread_mutex_destroy(&x->evt_lock);
+    free(x);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Xen's interface to a guest, offered by Wirt itself: a domain number, hypercalls, shared pages,
+ * event channels, a console.  The board opens it after the processors and the local APICs and says
+ * where the special pages lie.  docs/xen.md tells what is there.
+ */
+#ifndef WIRT_PV_XEN_XEN_H
+#define WIRT_PV_XEN_XEN_H
+
+#include "core/backend.h"
+#include "core/irq.h"
+#include "core/vm.h"
+#include "dev/lapic.h"
+
+/* What EVTCHNs, grants and the like belong to; the guest is domain 1, its back ends domain 0. */
+enum { XEN_DOMID_BACKEND = 0, XEN_DOMID_GUEST = 1 };
+
+/* Pages from xen_config.special_gfn on, in this order; the board reserves them. */
+enum { XEN_SPECIAL_CONSOLE, XEN_SPECIAL_STORE, XEN_SPECIAL_PAGES = 8 };
+
+/* A range of the guest's physical memory map, as XENMEM_memory_map tells it. */
+struct xen_e820 {
+    u64 base, len;
+    u32 type;
+};
+
+struct xen_config {
+    u8 uuid[16];
+    s64 wallclock;           /* seconds since 1970 UTC at virtual time 0 */
+    u64 special_gfn;         /* XEN_SPECIAL_PAGES page frames that nothing else uses */
+    u64 ram_pages;           /* of 4 KiB, at the guest's start */
+    struct chardev *console; /* stays the caller's; NULL = none */
+    const struct xen_e820 *map;
+    unsigned nmap;           /* 16 at most; copied */
+    struct irq callback[16]; /* GSIs for guests that want no vector; set NULL = none */
+};
+
+struct xen;
+
+/* Hangs itself into vm->pv; vm's processors and lapics are open.  -errno with one line. */
+int xen_open(struct xen **out, struct vm *vm, struct lapic_bus *lapics, const struct xen_config *c,
+             struct err *e);
+/* All vCPUs are parked. */
+void xen_reset(struct xen *x);
+void xen_close(struct xen *x);
+
+#endif
