@@ -38,7 +38,8 @@ enum rtc_base { RTC_UTC, RTC_LOCALTIME };
 
 struct machine_config {
     const char *name;
-    u8 uuid[16]; /* as text reads, big-endian; all zero: made from the name */
+    const char *identity; /* what addresses and the UUID derive from; NULL = name */
+    u8 uuid[16];          /* as text reads, big-endian; all zero: made from the name */
     unsigned cpus;
     u64 memory; /* bytes, a multiple of 1 MiB */
 
@@ -69,6 +70,12 @@ struct machine_config {
     enum rtc_base rtc;
     s64 rtc_start; /* a start date in seconds since 1970 UTC when have_rtc_start */
     bool have_rtc_start;
+
+    /* What made this machine, to be kept when it is saved: pairs of option and argument, a zero
+     * behind each (cli/saved_options.h). */
+    const char *options;
+    u64 options_len;
+    bool loading; /* memory and state come from a saved machine: nothing is put into memory now */
 
     bool debug_exit;      /* isa-debug-exit at port 0xf4 */
     const char *debugcon; /* file for ports 0x402 and 0xE9, NULL = trace only */

@@ -243,7 +243,7 @@ static int open_vga(struct pc *pc, struct err *e)
 static void default_mac(const struct machine_config *c, unsigned n, u8 mac[6])
 {
     u32 h = 2166136261u; /* FNV-1a */
-    for (const char *s = c->name; *s; s++)
+    for (const char *s = c->identity ? c->identity : c->name; *s; s++)
         h = (h ^ (u8)*s) * 16777619u;
     mac[0] = 0x52;
     mac[1] = 0x54;
@@ -484,12 +484,13 @@ int pc_open(struct pc *pc, struct vm *vm, const struct machine_config *cfg, stru
     r = acpi_build(&pc->acpi, &ac, e);
     if (!r)
         r = open_fw_cfg(pc, e);
-    if (!r && pc->direct)
+    if (!r && pc->direct && !cfg->loading)
         r = pc_direct_load(pc, e);
     if (r)
         return r;
     pc_fill_cmos(pc);
     vm->reset = pc_reset;
+    vm->stood = pc_stood;
     vm->board = pc;
     if (pc->direct)
         vm->boot_state = pc_direct_state;
@@ -498,6 +499,7 @@ int pc_open(struct pc *pc, struct vm *vm, const struct machine_config *cfg, stru
 
 void pc_close(struct pc *pc)
 {
+    loop_cancel(pc->vm->loop, &pc->go_on);
     for (unsigned i = 0; i < ARRAY_SIZE(pc->nic); i++) {
         struct pc_nic *nic = &pc->nic[i];
         if (nic->virtio && nic->virtio->vp.pci.bus)

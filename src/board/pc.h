@@ -119,6 +119,7 @@ struct pc {
     struct virtio_rng *rng;
     struct virtio_balloon *balloon;
     bool lapics_open, fw_cfg_open;
+    struct loop_job go_on; /* after a load: looks at virtio queues; pc_state.c */
 };
 
 /*
@@ -136,6 +137,9 @@ int pc_open_ide(struct pc *pc, const struct irq irq[2], struct err *e);
 int pc_open_floppy(struct pc *pc, struct irq irq, struct err *e);
 int pc_open_virtio_disks(struct pc *pc, struct err *e);
 void pc_close_disks(struct pc *pc);
+
+/* pc_state.c: the clock stood for ns of the host's time. */
+void pc_stood(void *opaque, u64 ns);
 
 /* pc_input.c: which device gets keys and the pointer. */
 void pc_open_input(struct pc *pc);

@@ -3,12 +3,13 @@
  * `wirt run`: opens the machine, runs it, closes it in the opposite order, and says by the exit
  * status how it ended.
  */
-#include "board/pc.h"
+#include "board/pc_state.h"
 #include "board/xen_pvh.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/run_config.h"
 #include "control/control.h"
+#include "core/lazymem.h"
 #include "ui/chardev.h"
 #include "ui/display_text.h"
 #include "ui/screenshot.h"
@@ -155,6 +156,8 @@ static int open_machine(struct run *r, struct err *e)
         return ret ? ret : err_set(e, ENOMEM, "out of memory");
     }
     ret = pc_open(r->pc, &r->vm, &c->m, e);
+    if (!ret && c->in)
+        ret = pc_load(r->pc, c->in, c->clone ? PC_MEMORY_CLONE : PC_MEMORY_LAZY, e);
     if (!ret && c->display == DISPLAY_TEXT)
         ret = display_text_open(&r->text, r->vm.loop, r->vm.clock, &r->pc->screen, &r->pc->input,
                                 &keys, e);
@@ -204,6 +207,10 @@ static int run(struct run *r)
             screenshot_write(&r->pc->screen, r->c.screenshot, PICTURE_BY_NAME, &e))
             status = status ? status : CLI_ERROR;
     }
+    if (r->vm_open && vm_memory_damaged(&r->vm)) {
+        fprintf(stderr, "wirt: %s\n", lazy_error(&r->vm.mem)->msg);
+        return CLI_FAILED;
+    }
     close_machine(r);
     if (e.code)
         fprintf(stderr, "wirt: %s\n", e.msg);
@@ -231,6 +238,8 @@ int cli_run(int argc, char **argv)
         signals_block();
         status = run(r);
     }
+    if (r->vm_open && vm_memory_damaged(&r->vm))
+        return status; /* threads wait for memory, and use all of this */
     run_config_free(&r->c);
     free(r);
     return status;

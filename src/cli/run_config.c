@@ -3,6 +3,7 @@
  * From options to a machine's configuration.
  */
 #include "cli/run_config.h"
+#include "board/pc_state.h"
 #include "cli/options.h"
 #include "cli/parse.h"
 #include "control/place.h"
@@ -157,6 +158,8 @@ static int take_machine(struct run_config *c, enum opt_id id, const char *arg, s
         return parse_uuid(m->uuid, arg, e);
     case OPT_RTC:
         return parse_rtc(m, arg, e);
+    case OPT_COUNT:
+        return add_disk(c, arg, true, e);
     case OPT_DISK:
         return add_disk(c, arg, false, e);
     case OPT_CDROM:
@@ -188,9 +191,21 @@ static int take_machine(struct run_config *c, enum opt_id id, const char *arg, s
     case OPT_NO_VGA:
         m->vga = false;
         return 0;
+    case OPT_SNAPSHOT:
+        c->snapshot = true;
+        return 0;
+    case OPT_SERIAL:
+        return add_serial(c, arg, e);
+    case OPT_CONSOLE:
+        c->console = arg;
+        return 0;
+    case OPT_NO_REBOOT:
+        c->no_reboot = true;
+        return 0;
     default:
-        return -ENOENT;
+        BUG_ON(true); /* a row of saved_options.c that nobody takes */
     }
+    return 0;
 }
 
 static int take_option(void *opaque, enum opt_id id, const char *arg, struct err *e)
@@ -198,25 +213,18 @@ static int take_option(void *opaque, enum opt_id id, const char *arg, struct err
     static const char *const displays[] = {"none", "text", NULL};
     static const char *const engines[] = {"auto", "soft", "interp", NULL};
     struct run_config *c = opaque;
-    int r = take_machine(c, id, arg, e);
-    if (r != -ENOENT)
-        return r;
+    int r = 0;
     switch (id) {
-    case OPT_COUNT:
-        return add_disk(c, arg, true, e);
+    case OPT_LOAD:
+        return 0; /* find_load() has taken it */
+    case OPT_CLONE:
+        c->clone = true;
+        return 0;
     case OPT_HELP:
         c->help = true;
         return -ECANCELED;
-    case OPT_SNAPSHOT:
-        c->snapshot = true;
-        return 0;
     case OPT_CAPTURE:
         c->capture = arg;
-        return 0;
-    case OPT_SERIAL:
-        return add_serial(c, arg, e);
-    case OPT_CONSOLE:
-        c->console = arg;
         return 0;
     case OPT_DISPLAY:
         r = check_word(arg, displays, e);
@@ -227,9 +235,6 @@ static int take_option(void *opaque, enum opt_id id, const char *arg, struct err
         return 0;
     case OPT_QMP:
         return add_qmp(c, arg, e);
-    case OPT_NO_REBOOT:
-        c->no_reboot = true;
-        return 0;
     case OPT_ENGINE:
         c->engine = arg;
         return min(check_word(arg, engines, e), 0);
@@ -263,10 +268,12 @@ static void fill_identity(struct run_config *c)
         const char *slash = strrchr(file, '/');
         m->name = slash && slash[1] ? slash + 1 : file;
     }
+    if (!m->identity)
+        m->identity = m->name;
     if (c->have_uuid)
         return;
     u64 h[2] = {0xcbf29ce484222325ull, 0x84222325cbf29ce4ull}; /* FNV-1a */
-    for (const char *s = m->name; *s; s++)
+    for (const char *s = m->identity; *s; s++)
         for (unsigned i = 0; i < 2; i++)
             h[i] = (h[i] ^ (u8)*s) * 0x100000001b3ull;
     memcpy(m->uuid, h, 16);
@@ -322,16 +329,84 @@ static int finish(struct run_config *c, struct err *e)
     return 0;
 }
 
+/* ------------------------------------------------- the machine's own options -- */
+
+static int find_load(void *opaque, enum opt_id id, const char *arg, struct err *e)
+{
+    struct run_config *c = opaque;
+    if (id == OPT_LOAD)
+        c->load = arg;
+    c->help |= id == OPT_HELP;
+    return id == OPT_HELP ? -ECANCELED : 0;
+}
+
+static int open_saved(struct run_config *c, struct err *e)
+{
+    const char *text;
+    u64 len;
+    int r = save_open(&c->in, c->load, e);
+    if (!r)
+        r = pc_saved_options(c->in, &text, &len, e);
+    if (!r && saved_parse(&c->saved, text, len, &c->m.identity, e))
+        r = err_prefix(e, "%s", c->load);
+    return r;
+}
+
+struct collect {
+    struct run_config *c;
+    unsigned given[OPT_COUNT + 1];
+};
+
+static int collect(void *opaque, enum opt_id id, const char *arg, struct err *e)
+{
+    struct collect *l = opaque;
+    if (!saved_is_machine(id))
+        return take_option(l->c, id, arg, e);
+    return l->c->in ? saved_replace(&l->c->saved, l->given, id, arg, e)
+                    : saved_add(&l->c->saved, id, arg, e);
+}
+
+static int take_collected(struct run_config *c, struct err *e)
+{
+    for (unsigned i = 0; i < c->saved.n; i++) {
+        const struct saved_option *o = &c->saved.o[i];
+        unsigned disks = c->m.ndisks;
+        int r = take_machine(c, o->id, o->arg, e);
+        if (r)
+            return *opt_name(o->id) ? err_prefix(e, "--%s", opt_name(o->id)) : r;
+        if (c->clone && !o->anew && c->m.ndisks > disks)
+            c->m.disk[disks].snapshot = true;
+    }
+    return 0;
+}
+
 int run_config_parse(struct run_config *c, int argc, char **argv, struct err *e)
 {
+    struct collect l = {.c = c};
     memset(c, 0, sizeof(*c));
     machine_config_init(&c->m);
     c->engine = "auto";
     c->cpu = "max";
-    int r = opts_parse(argc, argv, take_option, c, e);
+    int r = opts_parse(argc, argv, find_load, c, e);
     if (c->help)
         return 0;
-    return r ? r : finish(c, e);
+    if (!r && c->load)
+        r = open_saved(c, e);
+    if (!r)
+        r = opts_parse(argc, argv, collect, &l, e);
+    if (c->help)
+        return 0;
+    if (!r && c->clone && !c->load)
+        r = err_set(e, EINVAL, "--clone needs --load");
+    if (!r)
+        r = take_collected(c, e);
+    if (!r)
+        r = finish(c, e);
+    if (!r && !(c->text = saved_text(&c->saved, c->m.identity, &c->m.options_len)))
+        r = err_set(e, ENOMEM, "out of memory");
+    c->m.options = c->text;
+    c->m.loading = c->in;
+    return r;
 }
 
 void run_config_free(struct run_config *c)
@@ -340,4 +415,7 @@ void run_config_free(struct run_config *c)
         free((char *)c->m.disk[i].path);
     for (unsigned i = 0; i < c->nqmps; i++)
         free(c->qmp[i]);
+    saved_free(&c->saved);
+    save_close(c->in);
+    free(c->text);
 }

@@ -6,6 +6,8 @@
 #define WIRT_CLI_RUN_CONFIG_H
 
 #include "board/config.h"
+#include "cli/saved_options.h"
+#include "core/savefile.h"
 
 enum { RUN_QMP_MAX = 2 };
 
@@ -25,6 +27,11 @@ struct run_config {
     char *qmp[RUN_QMP_MAX]; /* paths */
     unsigned nqmps;
     bool have_uuid, have_name;
+    struct saved_options saved; /* what the machine is made of */
+    const char *load;           /* a saved machine; NULL = none */
+    struct save_in *in;         /* it, open */
+    bool clone;
+    char *text; /* m.options */
 };
 
 /* argv[0] is the subcommand.  Strings point into argv where they can; release with

@@ -78,6 +78,14 @@ struct nic_backend_ops {
     /* The card has buffers again.  From any thread. */
     void (*ready)(struct nic_backend *b);
     void (*close)(struct nic_backend *b);
+    /*
+     * For a machine that is saved: hands on what the card has sent, then gives what is to be kept,
+     * malloc'ed (frames on their way to the card, say); and back, into one that was just opened.
+     * -ENOMEM; -EINVAL for bytes that it cannot have given.  On the loop's thread while no vCPU
+     * runs.  NULL: there is nothing to keep.
+     */
+    int (*save)(struct nic_backend *b, u8 **data, size_t *len);
+    int (*load)(struct nic_backend *b, const u8 *data, size_t len);
 };
 
 /* ------------------------------------------------------------- character -- */

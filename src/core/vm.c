@@ -7,11 +7,13 @@
 #include "core/vm.h"
 
 #include "core/arch.h"
+#include "core/lazymem.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static void map_changed(void *opaque, u64 base, u64 size)
@@ -132,6 +134,14 @@ void vm_request_end(struct vm *vm, enum vm_end why, int exit_code)
     }
 }
 
+static s64 realtime_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (s64)ts.tv_sec * (s64)NS_PER_SEC + ts.tv_nsec;
+}
+
 void vm_pause(struct vm *vm)
 {
     if (vm->paused)
@@ -139,6 +149,7 @@ void vm_pause(struct vm *vm)
     vm->paused = true;
     hold(vm, VCPU_PAUSE);
     clock_pause(vm->clock);
+    vm->paused_at = realtime_ns();
     notify(vm, VM_EVENT_PAUSE);
 }
 
@@ -146,6 +157,9 @@ void vm_resume(struct vm *vm)
 {
     if (!vm->paused)
         return;
+    s64 stood = realtime_ns() - vm->paused_at;
+    if (stood > 0 && vm->stood)
+        vm->stood(vm->board, (u64)stood);
     vm->paused = false;
     clock_resume(vm->clock);
     release(vm, VCPU_PAUSE);
@@ -250,6 +264,11 @@ static void stop_vcpus(struct vm *vm)
         }
 }
 
+bool vm_memory_damaged(const struct vm *vm)
+{
+    return vm->mem.lazy_owner && lazy_error(&vm->mem)->code;
+}
+
 enum vm_end vm_run(struct vm *vm)
 {
     if (vm->restored)
@@ -260,6 +279,8 @@ enum vm_end vm_run(struct vm *vm)
         vm_request_end(vm, VM_FAILED, 0);
     loop_run(vm->loop);
     notify(vm, VM_EVENT_END);
+    if (vm_memory_damaged(vm))
+        return vm->end; /* vCPUs may wait for what will never come */
     stop_vcpus(vm);
     return vm->end;
 }
@@ -347,6 +368,7 @@ void vm_destroy(struct vm *vm)
     loop_free(vm->loop);
     vm->clock = NULL;
     vm->loop = NULL;
+    lazy_close(&vm->mem);
     mem_close(&vm->mem);
     bus_destroy(&vm->pio);
     bus_destroy(&vm->mmio);

@@ -68,6 +68,9 @@ struct vm {
      * cpu_state_reset(), and boot_state() if set (direct kernel boot) for vCPU 0. */
     void (*reset)(void *opaque);
     void (*boot_state)(void *opaque, struct cpu_state *s);
+    /* The board's, may be NULL: the machine stood still for so many ns of the host's time, and is
+     * about to go on. */
+    void (*stood)(void *opaque, u64 ns);
     void *board;
     bool no_reboot;
 
@@ -86,6 +89,7 @@ struct vm {
     bool hold;        /* vCPUs stay outside run() */
     bool stopping;    /* vCPU threads end */
     bool paused;      /* the loop's thread only */
+    s64 paused_at;    /* ns since 1970 UTC, valid while paused */
     bool restored;    /* vm_run() goes on from a loaded state instead of a reset */
 };
 
@@ -96,6 +100,9 @@ int vm_open_cpus(struct vm *vm, const struct engine_ops *engine, const struct cp
                  struct err *e);
 /* Resets, starts the vCPU threads and runs the event loop until the machine has ended. */
 enum vm_end vm_run(struct vm *vm);
+/* vm_run() ended because memory of a saved machine is damaged (lazy_error()): threads may wait for
+ * it for ever, so the machine cannot be closed; the process is to end. */
+bool vm_memory_damaged(const struct vm *vm);
 /* Stops threads, closes everything that vm_init() and vm_open_cpus() opened. */
 void vm_destroy(struct vm *vm);
 

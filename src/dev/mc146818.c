@@ -431,6 +431,19 @@ void mc146818_init(struct mc146818 *r, struct clock *c, struct irq irq8, s64 dat
     mc146818_reset(r);
 }
 
+/* Only the calendar: its beats and alarms are those of the machine's own time. */
+void mc146818_skip(struct mc146818 *r, u64 ns)
+{
+    pthread_mutex_lock(&r->lock);
+    if (!stands(r)) { /* else the guest is setting it */
+        r->offset += (s64)(ns / NS_PER_SEC);
+        r->skip_rest += ns % NS_PER_SEC;
+        r->offset += r->skip_rest / NS_PER_SEC;
+        r->skip_rest %= NS_PER_SEC;
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
 static const struct field mc146818_fields[] = {
     FIELD_ARRAY(struct mc146818, cmos),
     FIELD_MAX(struct mc146818, index, 0x7f),
@@ -439,6 +452,7 @@ static const struct field mc146818_fields[] = {
     FIELD_MAX(struct mc146818, phase, NS_PER_SEC - 1),
     FIELD(struct mc146818, seconds_seen),
     FIELD(struct mc146818, periods_seen),
+    FIELD_MAX(struct mc146818, skip_rest, NS_PER_SEC - 1),
     FIELD_MAX(struct mc146818, backlog, CRYSTAL_HZ),
     FIELD_MAX(struct mc146818, irq_level, 1),
 };

@@ -19,6 +19,7 @@ struct mc146818 {
     u32 phase;        /* ns by which RTC seconds begin later than the clock's */
     u64 seconds_seen; /* RTC seconds whose update was noticed */
     u64 periods_seen; /* periods of the current rate that were noticed */
+    u32 skip_rest;    /* ns of mc146818_skip() that made no whole second yet */
     u32 backlog;      /* periodic interrupts that came while the last was not acknowledged */
     bool irq_level;
     struct region region; /* 2 ports (0x70) */
@@ -35,6 +36,9 @@ void mc146818_reset(struct mc146818 *r); /* keeps date and CMOS */
 /* CMOS bytes 0x0e-0x7f, for the board; before the machine runs. */
 void mc146818_set_cmos(struct mc146818 *r, u8 index, u8 val);
 u8 mc146818_cmos(const struct mc146818 *r, u8 index);
+
+/* The machine stood still for so many ns while the battery-backed clock went on.  Any thread. */
+void mc146818_skip(struct mc146818 *r, u64 ns);
 
 extern const struct state_desc mc146818_state;
 

@@ -97,6 +97,24 @@ static bool capture_receive(void *opaque, const struct iovec *iov, int niov,
     return true;
 }
 
+static int capture_save(struct nic_backend *b, u8 **data, size_t *len)
+{
+    struct nic_backend *inner = ((struct capture *)b)->inner;
+
+    *data = NULL;
+    *len = 0;
+    return inner->ops->save ? inner->ops->save(inner, data, len) : 0;
+}
+
+static int capture_load(struct nic_backend *b, const u8 *data, size_t len)
+{
+    struct nic_backend *inner = ((struct capture *)b)->inner;
+
+    if (!inner->ops->load)
+        return len ? -EINVAL : 0;
+    return inner->ops->load(inner, data, len);
+}
+
 static void capture_close(struct nic_backend *b)
 {
     struct capture *c = (struct capture *)b;
@@ -112,6 +130,8 @@ static const struct nic_backend_ops capture_ops = {
     .send = capture_send,
     .ready = capture_ready,
     .close = capture_close,
+    .save = capture_save,
+    .load = capture_load,
 };
 
 int net_capture_open(struct nic_backend **out, struct nic_backend *inner, const char *file,

@@ -11,6 +11,7 @@
  * Frames with segmentation from the guest are handed to libslirp whole, as one large TCP segment
  * with its checksum completed: it need not be a frame that fits a wire.  IPv6 is off.
  */
+#include "base/endian.h"
 #include "net/net.h"
 #include "net/offload.h"
 #include "net/queue.h"
@@ -314,6 +315,145 @@ static void user_ready(struct nic_backend *b)
     loop_post(u->loop, &u->rx_job);
 }
 
+/* ---------------------------------------------------------- saved machines -- */
+
+/*
+ * What is kept: libslirp's addresses given by DHCP, and frames on their way to the card, each
+ * behind its length (u32).  Connections are the host kernel's and stay behind: libslirp answers the
+ * guest's next segment of one with a reset.
+ */
+struct bytes {
+    u8 *p;
+    size_t len, room;
+    bool failed;
+};
+
+static void put_bytes(struct bytes *b, const void *from, size_t len)
+{
+    if (b->len + len > b->room) {
+        size_t room = max(b->room * 2, b->len + len + 4096);
+        u8 *p = realloc(b->p, room);
+        if (!p) {
+            b->failed = true;
+            return;
+        }
+        b->p = p;
+        b->room = room;
+    }
+    memcpy(b->p + b->len, from, len);
+    b->len += len;
+}
+
+static ssize_t write_bytes(const void *buf, size_t len, void *opaque)
+{
+    put_bytes(opaque, buf, len);
+    return (ssize_t)len;
+}
+
+static ssize_t read_bytes(void *buf, size_t len, void *opaque)
+{
+    struct bytes *b = opaque;
+    size_t n = min(len, b->room - b->len);
+
+    memcpy(buf, b->p + b->len, n);
+    memset((u8 *)buf + n, 0, len - n);
+    b->len += n;
+    return (ssize_t)len;
+}
+
+static void put_u32(struct bytes *b, u32 v)
+{
+    u8 p[4];
+
+    le32_put(p, v);
+    put_bytes(b, p, sizeof(p));
+}
+
+/* libslirp's part, behind its version and length. */
+static void put_slirp(struct user *u, struct bytes *b)
+{
+    struct bytes s = {0};
+
+    slirp_state_save(u->slirp, write_bytes, &s);
+    put_u32(b, (u32)slirp_state_version());
+    put_u32(b, (u32)s.len);
+    put_bytes(b, s.p, s.len);
+    b->failed |= s.failed;
+    free(s.p);
+}
+
+static int user_save(struct nic_backend *nb, u8 **data, size_t *len)
+{
+    struct user *u = (struct user *)nb;
+    struct bytes b = {0};
+    struct net_frame *f;
+
+    while ((f = net_queue_pop(&u->tx))) {
+        input(u, f);
+        free(f);
+    }
+    sync_watches(u);
+    put_slirp(u, &b);
+    pthread_mutex_lock(&u->rx.lock);
+    for (f = u->rx.head; f; f = f->next) {
+        put_u32(&b, f->len);
+        put_bytes(&b, f->data, f->len);
+    }
+    pthread_mutex_unlock(&u->rx.lock);
+    if (b.failed) {
+        free(b.p);
+        return -ENOMEM;
+    }
+    *data = b.p;
+    *len = b.len;
+    return 0;
+}
+
+/* libslirp trusts what it reads: it gets only what has the form that it writes itself, which is
+ * that of one without connections of its own (the first byte). */
+static int load_slirp(struct user *u, const u8 *p, size_t len, size_t *used)
+{
+    struct bytes own = {0};
+    int r = -EINVAL;
+
+    put_slirp(u, &own);
+    if (own.failed)
+        r = -ENOMEM;
+    else if (len >= own.len && !memcmp(p, own.p, 8) && own.len > 8 && !p[8]) {
+        struct bytes from = {.p = (u8 *)p + 8, .room = own.len - 8};
+        r = slirp_state_load(u->slirp, slirp_state_version(), read_bytes, &from) ? -EINVAL : 0;
+        *used = own.len;
+    }
+    free(own.p);
+    return r;
+}
+
+static int user_load(struct nic_backend *nb, const u8 *p, size_t len)
+{
+    struct user *u = (struct user *)nb;
+    struct net_frame *f;
+    size_t used = 0;
+    int r = load_slirp(u, p, len, &used);
+
+    if (r)
+        return r;
+    while ((f = net_queue_pop(&u->rx)))
+        free(f);
+    while ((f = net_queue_pop(&u->tx)))
+        free(f);
+    for (p += used, len -= used; len >= 4;) {
+        u32 n = le32_get(p);
+        struct iovec iov = {.iov_base = (void *)(p + 4), .iov_len = n};
+        if (n > NIC_FRAME_MAX || n > len - 4)
+            return -EINVAL;
+        net_queue_push(&u->rx, &iov, 1, NULL);
+        p += 4 + n;
+        len -= 4 + n;
+    }
+    loop_post(u->loop, &u->rx_job);
+    return len ? -EINVAL : 0;
+}
+
 static void user_close(struct nic_backend *b)
 {
     struct user *u = (struct user *)b;
@@ -339,6 +479,8 @@ static const struct nic_backend_ops user_ops = {
     .send = user_send,
     .ready = user_ready,
     .close = user_close,
+    .save = user_save,
+    .load = user_load,
 };
 
 static struct in_addr in(u32 addr)

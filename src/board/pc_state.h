@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A PC to and from the file of a saved machine (core/savefile.h).
+ */
+#ifndef WIRT_BOARD_PC_STATE_H
+#define WIRT_BOARD_PC_STATE_H
+
+#include "board/pc.h"
+#include "core/savefile.h"
+
+/* A part of the machine whose state is a table; sections of the file are called NAME.INSTANCE. */
+struct pc_part {
+    const char *name;
+    unsigned instance; /* of PCI functions: devfn */
+    const struct state_desc *desc;
+    void *obj;
+};
+
+enum { PC_PARTS_MAX = 512 };
+
+struct pc_parts {
+    struct pc_part part[PC_PARTS_MAX];
+    unsigned n;
+};
+
+/* All parts, in the order in which they are to be loaded. */
+void pc_list_parts(struct pc *pc, struct pc_parts *list);
+
+/*
+ * Writes the machine to a file.  On the loop's thread, with the machine paused (vm_pause); it waits
+ * for disk requests under way, so that what the file holds and what the disks hold fit together.
+ * -errno with one line: the old file is then as it was, and the machine can go on.
+ */
+int pc_save(struct pc *pc, const char *path, struct err *e);
+
+/* Where guest memory comes from; core/lazymem.h. */
+enum pc_memory { PC_MEMORY_NOW, PC_MEMORY_LAZY, PC_MEMORY_CLONE };
+
+/*
+ * Puts the machine into the state of the file: a machine that is open and not yet run (vm_run()
+ * then goes on from there), or one that is paused, with PC_MEMORY_NOW.  It stays paused.  -EINVAL
+ * with one line when the file is of a machine that is made differently; the machine must then not
+ * run. `in` must live until pc_close().
+ */
+int pc_load(struct pc *pc, const struct save_in *in, enum pc_memory how, struct err *e);
+
+/* The section "machine": cfg.options of the machine that was saved.  -EINVAL: it has none. */
+int pc_saved_options(const struct save_in *in, const char **text, u64 *len, struct err *e);
+
+#endif
