@@ -109,15 +109,43 @@ int cli_life(int argc, char **argv)
     return r ? failed(&e) : CLI_OK;
 }
 
+/* A path as the machine's process needs it, which may live in another folder. */
+static void absolute(const char *path, char *out, size_t size)
+{
+    char here[PATH_MAX];
+    if (*path == '/' || !getcwd(here, sizeof(here)))
+        *here = 0;
+    snprintf(out, size, "%s%s%s", here, *here ? "/" : "", path);
+}
+
+int cli_save(int argc, char **argv)
+{
+    struct err e = {0};
+    struct qmp_client *c;
+    char path[PATH_MAX * 2];
+    bool keep = argc == 4 && !strcmp(argv[3], "--keep-running");
+    if (!check_count(argc, argv, 2, keep ? 3 : 2))
+        return CLI_ERROR;
+    absolute(argv[2], path, sizeof(path));
+    int r = qmp_connect(&c, argv[1], &e);
+    if (r)
+        return failed(&e);
+    r = qmp_call(c, "x-save", json_pack("{s:s, s:b}", "filename", path, "keep-running", keep), NULL,
+                 -1, &e);
+    if (!r && !keep)
+        r = qmp_wait_end(c, CALL_MS, &e); /* its disks are free again then */
+    qmp_disconnect(c);
+    return r ? failed(&e) : CLI_OK;
+}
+
 int cli_screenshot(int argc, char **argv)
 {
     struct err e = {0};
-    char path[PATH_MAX * 2], here[PATH_MAX];
+    char path[PATH_MAX * 2];
     if (!check_count(argc, argv, 2, 2))
         return CLI_ERROR;
-    if (*argv[2] == '/' || !getcwd(here, sizeof(here)))
-        *here = 0;
-    size_t n = (size_t)snprintf(path, sizeof(path), "%s%s%s", here, *here ? "/" : "", argv[2]);
+    absolute(argv[2], path, sizeof(path));
+    size_t n = strlen(path);
     const char *format = n > 4 && !strcasecmp(path + n - 4, ".ppm") ? "ppm" : "png";
     json_t *args = json_pack("{s:s, s:s}", "filename", path, "format", format);
     return call(argv[1], "screendump", args, NULL, CALL_MS, &e) ? failed(&e) : CLI_OK;

@@ -371,6 +371,8 @@ static int take_collected(struct run_config *c, struct err *e)
     for (unsigned i = 0; i < c->saved.n; i++) {
         const struct saved_option *o = &c->saved.o[i];
         unsigned disks = c->m.ndisks;
+        if (c->clone && o->id == OPT_NAME && !o->anew)
+            continue; /* the first of them would have it */
         int r = take_machine(c, o->id, o->arg, e);
         if (r)
             return *opt_name(o->id) ? err_prefix(e, "--%s", opt_name(o->id)) : r;

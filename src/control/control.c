@@ -340,6 +340,7 @@ int control_open(struct control **out, const struct control_machine *m, struct e
     c->m = *m;
     control_add(c, control_commands, control_command_count);
     control_add(c, control_input_commands, control_input_command_count);
+    control_add(c, control_save_commands, control_save_command_count);
     control_input_open(c);
     m->vm->notify = on_vm_event;
     m->vm->notify_opaque = c;

@@ -44,6 +44,8 @@ extern const struct control_command control_commands[]; /* commands.c */
 extern const unsigned control_command_count;
 extern const struct control_command control_input_commands[]; /* input.c */
 extern const unsigned control_input_command_count;
+extern const struct control_command control_save_commands[]; /* save.c */
+extern const unsigned control_save_command_count;
 
 const struct control_command *control_find(const struct control *c, const char *name);
 /* Checks the arguments against the row: 0 or -EINVAL. */

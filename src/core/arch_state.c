@@ -79,7 +79,7 @@ static const struct field cpu_fields[] = {
     FIELD(S, x.fip),
     FIELD(S, x.fdp),
     FIELD_MAX(S, x.mxcsr, MXCSR_ALLOWED),
-    FIELD_MAX(S, x.mxcsr_mask, MXCSR_ALLOWED),
+    FIELD(S, x.mxcsr_mask),
     FIELD_BYTES(S, x.st),
     FIELD_BYTES(S, x.xmm),
     FIELD_MAX(S, x.xstate_bv, XCR0_KNOWN),
