@@ -26,7 +26,7 @@ static const struct kind {
     {OPT_SERIAL, PLACE, false},     {OPT_CONSOLE, PLACE, false}, {OPT_NO_VGA, FIXED, false},
     {OPT_BOOT, FIXED, false},       {OPT_FIRMWARE, ONE, true},   {OPT_KERNEL, ONE, true},
     {OPT_INITRD, ONE, true},        {OPT_APPEND, FIXED, false},  {OPT_NO_REBOOT, ONE, false},
-    {OPT_DEBUG_EXIT, FIXED, false}, {OPT_DEBUGCON, ONE, false},
+    {OPT_DEBUG_EXIT, FIXED, false}, {OPT_PV, FIXED, false},      {OPT_DEBUGCON, ONE, false},
 };
 
 static const struct kind *kind_of(enum opt_id id)
