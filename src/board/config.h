@@ -34,6 +34,8 @@ struct disk_config {
 /* Xen's interface: none, or the kind of guest. */
 enum xen_mode { XEN_NONE, XEN_PVH };
 
+enum vga_kind { VIDEO_NONE, VIDEO_STD, VIDEO_VIRTIO };
+
 enum rtc_base { RTC_UTC, RTC_LOCALTIME };
 
 struct machine_config {
@@ -57,7 +59,9 @@ struct machine_config {
     unsigned nserials;       /* ports that exist */
     struct chardev *console; /* virtio console, NULL = none */
 
-    bool vga;
+    enum vga_kind vga;
+    u32 vga_width, vga_height; /* preferred size, 0 = the card's default */
+    bool virtio_input;         /* a virtio keyboard and tablet */
     bool rng, balloon;
     enum xen_mode xen;
 

@@ -13,7 +13,7 @@ void machine_config_init(struct machine_config *m)
     m->cpus = 1;
     m->memory = 512 * MIB;
     m->nserials = 1;
-    m->vga = true;
+    m->vga = VIDEO_STD;
     m->rng = true;
     m->balloon = true;
 }

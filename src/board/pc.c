@@ -210,34 +210,6 @@ static int open_chipset(struct pc *pc, u8 *bios, struct err *e)
     return r;
 }
 
-static int open_vga(struct pc *pc, struct err *e)
-{
-    struct vm *vm = pc->vm;
-    u64 size = 0;
-    struct err why;
-    if (!pc->cfg.vga)
-        return 0;
-    u8 *rom = pc_read_rom("vgabios-stdvga.bin", 256 * KIB, &size, &why);
-    if (!rom)
-        trace(&vm->trace, board, "no VGA BIOS: %s", why.msg);
-    int r = stdvga_init(&pc->stdvga, &pc->pci, DEVFN(SLOT_VGA, 0), &vm->mem, vm->clock, rom, size);
-    free(rom);
-    if (r)
-        return err_set(e, -r, "VGA: %s", strerror(-r));
-    pc->vga = &pc->stdvga.vga;
-    display_set_source(&pc->screen, &pc->vga->display);
-    r = map(&vm->pio, &pc->vga->ports, 0x3c0, e);
-    if (!r)
-        r = map(&vm->pio, &pc->vga->mono_crtc, 0x3b4, e);
-    if (!r)
-        r = map(&vm->pio, &pc->vga->mono_stat, 0x3ba, e);
-    if (!r)
-        r = map(&vm->pio, &pc->vga->dispi, 0x1ce, e);
-    if (!r)
-        r = map(&vm->mmio, &pc->vga->window, MAP_LOW_TOP, e);
-    return r;
-}
-
 /* The locally administered address of card n: from the machine's name, so that machines side by
  * side differ and each keeps its own. */
 static void default_mac(const struct machine_config *c, unsigned n, u8 mac[6])
@@ -329,12 +301,18 @@ static int open_virtio(struct pc *pc, struct err *e)
                 ? virtio_balloon_init(pc->balloon, &pc->pci, DEVFN(pc->next_slot++, 0), vm->loop)
                 : -ENOMEM;
     }
+    for (unsigned i = 0; !r && pc->cfg.virtio_input && i < ARRAY_SIZE(pc->vinput); i++) {
+        pc->vinput[i] = calloc(1, sizeof(*pc->vinput[i]));
+        r = pc->vinput[i] ? virtio_input_init(pc->vinput[i], &pc->pci, DEVFN(pc->next_slot++, 0),
+                                              i ? VINPUT_TABLET : VINPUT_KEYBOARD)
+                          : -ENOMEM;
+    }
     return r ? err_set(e, -r, "virtio: %s", strerror(-r)) : 0;
 }
 
 static int check_slots(const struct machine_config *c, struct err *e)
 {
-    unsigned n = SLOT_FIRST + c->nnics + !!c->console + c->rng + c->balloon;
+    unsigned n = SLOT_FIRST + c->nnics + !!c->console + c->rng + c->balloon + 2 * c->virtio_input;
     for (unsigned i = 0; i < c->ndisks; i++)
         n += c->disk[i].bus == DISK_BUS_VIRTIO;
     if (n > SLOT_COUNT)
@@ -350,7 +328,7 @@ static int open_pci_devices(struct pc *pc, struct err *e)
     if (!r)
         r = pc_open_ide(pc, ide_irq, e);
     if (!r)
-        r = open_vga(pc, e);
+        r = pc_open_video(pc, DEVFN(SLOT_VGA, 0), e);
     pc->next_slot = SLOT_FIRST;
     for (unsigned i = 0; !r && i < pc->cfg.nnics; i++)
         r = open_nic(pc, i, e);
@@ -527,7 +505,7 @@ void pc_close(struct pc *pc)
         fclose(pc->debugcon_file);
     acpi_free(&pc->acpi);
     display_destroy(&pc->screen);
-    vga_destroy(&pc->stdvga.vga);
+    pc_close_video(pc);
     for (unsigned i = 0; i < ARRAY_SIZE(pc->nic); i++) {
         free(pc->nic[i].virtio);
         free(pc->nic[i].e1000);
@@ -535,4 +513,6 @@ void pc_close(struct pc *pc)
     free(pc->console);
     free(pc->rng);
     free(pc->balloon);
+    for (unsigned i = 0; i < ARRAY_SIZE(pc->vinput); i++)
+        free(pc->vinput[i]);
 }

@@ -34,6 +34,8 @@
 #include "dev/virtio_balloon.h"
 #include "dev/virtio_blk.h"
 #include "dev/virtio_console.h"
+#include "dev/virtio_gpu.h"
+#include "dev/virtio_input.h"
 #include "dev/virtio_net.h"
 #include "dev/virtio_rng.h"
 
@@ -90,11 +92,14 @@ struct pc {
     struct piix3 isa;
     struct piix3_ide ide;
     struct piix4_pm pm;
-    struct stdvga stdvga;
-    struct vga *vga; /* of whatever video card there is; NULL: none */
-    struct display screen;   /* for viewers */
-    struct input_sink input; /* for whoever types and points; pc_input.c */
-    struct pc_pointer {      /* where the absolute pointer was last; any thread */
+    struct stdvga *stdvga; /* one of the two, or none */
+    struct virtio_gpu *gpu;
+    struct vga *vga;                /* of whatever video card there is; NULL: none */
+    const struct region *vga_rom;   /* its BIOS, may be empty */
+    struct virtio_input *vinput[2]; /* keyboard, tablet */
+    struct display screen;          /* for viewers */
+    struct input_sink input;        /* for whoever types and points; pc_input.c */
+    struct pc_pointer {             /* where the absolute pointer was last; any thread */
         pthread_mutex_t lock;
         unsigned x, y;
         bool known;
@@ -140,6 +145,10 @@ void pc_close_disks(struct pc *pc);
 
 /* pc_state.c: the clock stood for ns of the host's time. */
 void pc_stood(void *opaque, u64 ns);
+
+/* pc_video.c: the video card at devfn, its ports and its window. */
+int pc_open_video(struct pc *pc, unsigned devfn, struct err *e);
+void pc_close_video(struct pc *pc);
 
 /* pc_input.c: which device gets keys and the pointer. */
 void pc_open_input(struct pc *pc);

@@ -9,16 +9,27 @@
 /* A relative mouse gets this many steps for the whole width and height of the screen. */
 enum { STEPS_X = 1024, STEPS_Y = 768 };
 
+/* The keyboard: a virtio one whose driver listens, else the PS/2 one. */
 static void key(void *opaque, unsigned code, bool down)
 {
     struct pc *pc = opaque;
-    pc->kbd.input.key(pc->kbd.input.opaque, code, down);
+    const struct input_sink *to = &pc->kbd.input;
+    if (pc->vinput[0] && pc->vinput[0]->vp.dev.status & VIRTIO_S_DRIVER_OK)
+        to = &pc->vinput[0]->input;
+    to->key(to->opaque, code, down);
 }
 
 static void mouse(void *opaque, int dx, int dy, int dz, unsigned buttons)
 {
     struct pc *pc = opaque;
     pc->kbd.input.mouse(pc->kbd.input.opaque, dx, dy, dz, buttons);
+}
+
+/* An absolute pointer that a driver listens to, or NULL. */
+static const struct input_sink *find_pointer(const struct pc *pc)
+{
+    const struct input_sink *to = pc->vinput[1] ? &pc->vinput[1]->input : NULL;
+    return to && to->has_pointer(to->opaque) ? to : NULL;
 }
 
 static int steps(unsigned from, unsigned to, unsigned all)
@@ -29,8 +40,13 @@ static int steps(unsigned from, unsigned to, unsigned all)
 static void pointer(void *opaque, unsigned x, unsigned y, int dz, unsigned buttons)
 {
     struct pc *pc = opaque;
+    const struct input_sink *to = find_pointer(pc);
     struct pc_pointer *p = &pc->pointer;
     int dx = 0, dy = 0;
+    if (to) {
+        to->pointer(to->opaque, x, y, dz, buttons);
+        return;
+    }
     x = min(x, (unsigned)INPUT_ABS_MAX);
     y = min(y, (unsigned)INPUT_ABS_MAX);
     pthread_mutex_lock(&p->lock);
@@ -47,7 +63,7 @@ static void pointer(void *opaque, unsigned x, unsigned y, int dz, unsigned butto
 
 static bool has_pointer(void *opaque)
 {
-    return false;
+    return find_pointer(opaque);
 }
 
 void pc_open_input(struct pc *pc)

@@ -34,9 +34,13 @@ static void add_pci(struct pc *pc, struct pc_parts *l)
     add(l, pc->ide.pci.devfn, &piix3_ide_state, &pc->ide);
     for (unsigned i = 0; i < 2; i++)
         add(l, i, &ata_channel_state, &pc->ide.ch[i]);
-    if (pc->cfg.vga) {
-        add(l, pc->stdvga.pci.devfn, &pci_dev_state, &pc->stdvga.pci);
-        add(l, pc->stdvga.pci.devfn, &vga_state, &pc->stdvga.vga);
+    if (pc->stdvga) {
+        add(l, pc->stdvga->pci.devfn, &pci_dev_state, &pc->stdvga->pci);
+        add(l, pc->stdvga->pci.devfn, &vga_state, &pc->stdvga->vga);
+    }
+    if (pc->gpu) {
+        add_virtio(l, &pc->gpu->vp, &virtio_gpu_state, pc->gpu);
+        add(l, pc->gpu->vp.pci.devfn, &vga_state, &pc->gpu->vga);
     }
     for (unsigned i = 0; i < pc->cfg.nnics; i++) {
         struct pc_nic *nic = &pc->nic[i];
@@ -55,6 +59,9 @@ static void add_pci(struct pc *pc, struct pc_parts *l)
         add_virtio(l, &pc->rng->vp, &virtio_rng_state, pc->rng);
     if (pc->balloon)
         add_virtio(l, &pc->balloon->vp, &virtio_balloon_state, pc->balloon);
+    for (unsigned i = 0; i < ARRAY_SIZE(pc->vinput); i++)
+        if (pc->vinput[i])
+            add_virtio(l, &pc->vinput[i]->vp, &virtio_input_state, pc->vinput[i]);
 }
 
 static void add_isa(struct pc *pc, struct pc_parts *l)

@@ -28,10 +28,10 @@ static const u8 *find_font(const struct pc *pc)
 {
     static const u8 face[GLYPH_ROWS] = {0,    0,    0x7e, 0x81, 0xa5, 0x81, 0x81, 0xbd,
                                         0x99, 0x81, 0x81, 0x7e, 0,    0,    0,    0};
-    const u8 *rom = pc->stdvga.rom.hva;
+    const u8 *rom = pc->vga_rom ? pc->vga_rom->hva : NULL;
     if (!rom)
         return NULL;
-    for (u64 at = GLYPH_ROWS; at + (GLYPHS - 1) * GLYPH_ROWS <= pc->stdvga.rom.size; at++)
+    for (u64 at = GLYPH_ROWS; at + (GLYPHS - 1) * GLYPH_ROWS <= pc->vga_rom->size; at++)
         if (!memcmp(rom + at, face, sizeof(face)))
             return rom + at - GLYPH_ROWS;
     return NULL;

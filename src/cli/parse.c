@@ -150,3 +150,29 @@ int parse_disk(struct disk_config *d, const char *s, struct err *e)
     d->path = NULL;
     return err_set(e, EINVAL, "\"%s\" names no file", s);
 }
+
+int parse_vga(struct machine_config *m, const char *s, struct err *e)
+{
+    static const char *const kind[] = {
+        [VIDEO_NONE] = "none", [VIDEO_STD] = "std", [VIDEO_VIRTIO] = "virtio"};
+    size_t n = strcspn(s, ",");
+    unsigned w = 0, h = 0;
+    int used = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(kind); i++) {
+        if (n != strlen(kind[i]) || memcmp(s, kind[i], n))
+            continue;
+        m->vga = (enum vga_kind)i;
+        m->vga_width = m->vga_height = 0;
+        if (!s[n])
+            return 0;
+        if (i == VIDEO_NONE || sscanf(s + n, ",%4ux%4u%n", &w, &h, &used) != 2 || s[n + used] ||
+            w < 320 || w > 2560 || w % 8 || h < 200 || h > 1600)
+            return err_set(e, EINVAL,
+                           "\"%s\" is no size from 320x200 to 2560x1600, its width a multiple of 8",
+                           s + n + 1);
+        m->vga_width = w;
+        m->vga_height = h;
+        return 0;
+    }
+    return err_set(e, EINVAL, "\"%s\" is none of std, virtio, none", s);
+}

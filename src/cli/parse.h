@@ -23,4 +23,7 @@ int parse_rtc(struct machine_config *m, const char *s, struct err *e);
  * the name.  d->path is malloc'ed. */
 int parse_disk(struct disk_config *d, const char *s, struct err *e);
 
+/* std|virtio|none[,WIDTHxHEIGHT] */
+int parse_vga(struct machine_config *m, const char *s, struct err *e);
+
 #endif

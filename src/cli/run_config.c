@@ -188,8 +188,15 @@ static int take_machine(struct run_config *c, enum opt_id id, const char *arg, s
     case OPT_DEBUGCON:
         m->debugcon = arg;
         return 0;
+    case OPT_VGA:
+        return parse_vga(m, arg, e);
+    case OPT_INPUT:
+        m->virtio_input = !strcmp(arg, "virtio");
+        return m->virtio_input || !strcmp(arg, "ps2")
+                   ? 0
+                   : err_set(e, EINVAL, "\"%s\" is none of ps2, virtio", arg);
     case OPT_NO_VGA:
-        m->vga = false;
+        m->vga = VIDEO_NONE;
         return 0;
     case OPT_SNAPSHOT:
         c->snapshot = true;
@@ -296,7 +303,7 @@ static int finish(struct run_config *c, struct err *e)
     if (m->xen == XEN_PVH && c->nqmps)
         return err_set(e, EINVAL, "--qmp speaks of a PC's devices: not with --pv xen");
     if (m->xen == XEN_PVH)
-        m->vga = false;
+        m->vga = VIDEO_NONE;
     if (c->display == DISPLAY_TEXT && !m->vga)
         return err_set(e, EINVAL, "--display text needs a video card: not with --no-vga");
     if (c->screenshot && !m->vga)

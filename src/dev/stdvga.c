@@ -32,16 +32,15 @@ int stdvga_rom(struct pci_dev *d, struct region *r, struct mem *m, const void *r
 }
 
 int stdvga_init(struct stdvga *s, struct pci_bus *b, unsigned devfn, struct mem *m, struct clock *c,
-                const void *rom, u64 rom_size)
+                const struct edid_config *edid, const void *rom, u64 rom_size)
 {
-    const struct edid_config edid = {1280, 800, 2560, 1600};
     int r;
 
     memset(s, 0, sizeof(*s));
     r = pci_dev_init(&s->pci, b, devfn, "vga", 0x1234, 0x1111, 0x030000, 0);
     if (r)
         return r;
-    r = vga_init(&s->vga, m, c, &s->pci.lock, b->trace, &edid);
+    r = vga_init(&s->vga, m, c, &s->pci.lock, b->trace, edid);
     if (r)
         return r;
     pci_set_subsystem(&s->pci, 0x1af4, 0x1100);

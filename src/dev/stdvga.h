@@ -17,7 +17,7 @@ struct stdvga {
 
 /* rom: the VGA BIOS image (copied into memory behind RAM), NULL and 0 for none.  -errno. */
 int stdvga_init(struct stdvga *s, struct pci_bus *b, unsigned devfn, struct mem *m, struct clock *c,
-                const void *rom, u64 rom_size);
+                const struct edid_config *edid, const void *rom, u64 rom_size);
 
 /* The expansion ROM of a video function: image behind RAM, into *r.  -ENOMEM. */
 int stdvga_rom(struct pci_dev *d, struct region *r, struct mem *m, const void *rom, u64 size);

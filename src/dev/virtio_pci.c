@@ -391,7 +391,7 @@ static void config_written(struct pci_dev *pci, unsigned off, unsigned size)
     }
 }
 
-static void reset(struct pci_dev *pci)
+void virtio_pci_reset(struct pci_dev *pci)
 {
     struct virtio_pci *p = container_of(pci, struct virtio_pci, pci);
 
@@ -465,7 +465,7 @@ int virtio_pci_init(struct virtio_pci *p, struct pci_bus *b, unsigned devfn,
     p->pci.config[8] = info->modern_only; /* revision */
     p->pci.config_reading = config_reading;
     p->pci.config_written = config_written;
-    p->pci.reset = reset;
+    p->pci.reset = virtio_pci_reset;
     p->modern_only = info->modern_only;
 
     *d = (struct virtio_dev){.ops = info->ops,

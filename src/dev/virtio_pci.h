@@ -40,6 +40,9 @@ struct virtio_pci_info {
 int virtio_pci_init(struct virtio_pci *p, struct pci_bus *b, unsigned devfn,
                     const struct virtio_pci_info *info);
 
+/* pci_dev.reset of such a function, for devices that hang more into it.  Takes the lock. */
+void virtio_pci_reset(struct pci_dev *pci);
+
 static inline struct virtio_pci *virtio_pci_of(struct virtio_dev *d)
 {
     return container_of(d, struct virtio_pci, dev);

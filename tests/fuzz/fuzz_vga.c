@@ -79,7 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned looks = 0;
 
     vg_open(&g);
-    BUG_ON(stdvga_init(&s, &g.pci, DEVFN, &g.mem, c, "\x55\xaa", 2));
+    BUG_ON(stdvga_init(&s, &g.pci, DEVFN, &g.mem, c, &(struct edid_config){1280, 800, 2560, 1600},
+                       "\x55\xaa", 2));
     display_init(&d, &s.vga.display);
     BUG_ON(bus_map(&g.pio, &s.vga.ports, 0x3c0) || bus_map(&g.pio, &s.vga.dispi, 0x1ce) ||
            bus_map(&g.mmio, &s.vga.window, WINDOW));

@@ -29,7 +29,9 @@ static void begin(struct fixture *f)
     memset(f, 0, sizeof(*f));
     vg_open(&f->g);
     f->c = clock_new_manual();
-    assert_int_equal(stdvga_init(&f->s, &f->g.pci, DEVFN, &f->g.mem, f->c, "\x55\xaa", 2), 0);
+    assert_int_equal(stdvga_init(&f->s, &f->g.pci, DEVFN, &f->g.mem, f->c,
+                                 &(struct edid_config){1280, 800, 2560, 1600}, "\x55\xaa", 2),
+                     0);
     f->v = &f->s.vga;
     display_init(&f->d, &f->v->display);
     assert_int_equal(bus_map(&f->g.pio, &f->v->ports, PORTS), 0);
