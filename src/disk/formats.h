@@ -9,6 +9,7 @@
 
 #define DISK_FORMATS                                                                               \
     FORMAT(qcow2)                                                                                  \
+    FORMAT(vdi)                                                                                    \
     FORMAT(raw)
 
 #define FORMAT(name) extern const struct format format_##name;

@@ -37,7 +37,6 @@ static const struct foreign {
     {"VMDK", 0, "COWD", 4},
     {"VHDX", 0, "vhdxfile", 8},
     {"VHD", 0, "conectix", 8},
-    {"VDI", 64, "\x7f\x10\xda\xbe", 4},
     {"Parallels", 0, "WithoutFreeSpace", 16},
     {"Parallels", 0, "WithouFreSpacExt", 16},
     {"QED", 0, "QED", 4},

@@ -21,6 +21,7 @@ FORMATS = {
         "", "cluster_size=512", "cluster_size=4K", "cluster_size=2M", "compat=0.10", "refcount_bits=1",
         "refcount_bits=64,cluster_size=1K", "extended_l2=on", "extended_l2=on,cluster_size=16K",
         "lazy_refcounts=on", "compression_type=zstd", "refcount_bits=2,cluster_size=2K"]),
+    "vdi": dict(qemu="vdi", make="both", write=True, check=True, options=["", "static=on"]),
     "raw": dict(qemu="raw", make="both", write=True, check=False, options=[""]),
 }
 
