@@ -29,6 +29,7 @@ struct disk_options {
     bool snapshot; /* writes go to a temporary file that disappears at close */
     enum disk_cache cache;
     const char *format;   /* NULL = look; "raw", "qcow2"... */
+    const char *vhd_size; /* of VHD images: "chs", "current"; NULL = as their creator meant it */
     const char *internal; /* name or id of an internal snapshot to read, NULL = the disk itself */
     bool allow_external;  /* files named by the image may lie outside its own directory */
     bool no_parent;       /* the image alone: tools that look at its structure */

@@ -10,6 +10,7 @@
 #define DISK_FORMATS                                                                               \
     FORMAT(qcow2)                                                                                  \
     FORMAT(vdi)                                                                                    \
+    FORMAT(vpc)                                                                                    \
     FORMAT(raw)
 
 #define FORMAT(name) extern const struct format format_##name;

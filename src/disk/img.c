@@ -36,7 +36,6 @@ static const struct foreign {
     {"VMDK", 0, "# Disk DescriptorFile", 21},
     {"VMDK", 0, "COWD", 4},
     {"VHDX", 0, "vhdxfile", 8},
-    {"VHD", 0, "conectix", 8},
     {"Parallels", 0, "WithoutFreeSpace", 16},
     {"Parallels", 0, "WithouFreSpacExt", 16},
     {"QED", 0, "QED", 4},
@@ -51,6 +50,8 @@ static const struct foreign {
 
 const struct format *format_find(const char *name)
 {
+    if (!strcmp(name, "vhd")) /* what everybody but QEMU calls it */
+        name = "vpc";
     for (unsigned i = 0; disk_formats[i]; i++)
         if (!strcmp(name, disk_formats[i]->name))
             return disk_formats[i];

@@ -95,13 +95,11 @@ static int check_options(const struct format *f, const char *all, struct err *e)
     return 0;
 }
 
-/* The size of the new image from its backing file, which must exist. */
-static int look_at_backing(struct disk_create *c, struct err *e)
+int create_open_backing(const struct disk_create *c, struct img **im, struct err *e)
 {
     struct disk_options o = c->io;
     const char *slash = strrchr(c->path, '/');
     char path[4096];
-    struct img *im;
     int r;
 
     if (c->backing[0] == '/' || !slash)
@@ -110,9 +108,18 @@ static int look_at_backing(struct disk_create *c, struct err *e)
         snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - c->path), c->path, c->backing);
     o.readonly = true;
     o.format = c->backing_format;
-    r = img_open(&im, path, &o, e);
+    r = img_open(im, path, &o, e);
+    return r ? err_prefix(e, "backing file") : 0;
+}
+
+/* The size of the new image from its backing file, which must exist. */
+static int look_at_backing(struct disk_create *c, struct err *e)
+{
+    struct img *im;
+    int r = create_open_backing(c, &im, e);
+
     if (r)
-        return err_prefix(e, "backing file");
+        return r;
     if (!c->size)
         c->size = im->b.size;
     if (!c->backing_format)

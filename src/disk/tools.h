@@ -45,6 +45,8 @@ int disk_create(const char *format, const struct disk_create *c, struct err *e);
 const char *create_value(const struct disk_create *c, const char *name, char *buf, size_t room);
 int create_size(const struct disk_create *c, const char *name, u64 *v, struct err *e);
 int create_bool(const struct disk_create *c, const char *name, bool *v, struct err *e);
+/* Opens c->backing read-only, to look at it; close with img_close(). */
+int create_open_backing(const struct disk_create *c, struct img **im, struct err *e);
 
 /* ---- check ---- */
 

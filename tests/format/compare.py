@@ -22,6 +22,8 @@ FORMATS = {
         "refcount_bits=64,cluster_size=1K", "extended_l2=on", "extended_l2=on,cluster_size=16K",
         "lazy_refcounts=on", "compression_type=zstd", "refcount_bits=2,cluster_size=2K"]),
     "vdi": dict(qemu="vdi", make="both", write=True, check=True, options=["", "static=on"]),
+    "vpc": dict(qemu="vpc", make="both", write=True, check=False, round=4 * M, options=[
+        "", "subformat=fixed", "force_size=on", "subformat=fixed,force_size=on", "subformat=dynamic"]),
     "raw": dict(qemu="raw", make="both", write=True, check=False, options=[""]),
 }
 
