@@ -43,6 +43,9 @@ struct file_ops {
     /* Bytes from off that are surely zeros without being stored (a hole); 0 = none, and then
      * *end is where the data that starts at off ends.  May be NULL. */
     u64 (*hole)(struct file *f, u64 off, u64 *end);
+    /* f becomes a copy of `from` (same ops) that shares its blocks; -errno where the host cannot,
+     * and nothing is changed then.  May be NULL. */
+    int (*share)(struct file *f, struct file *from);
     /* Waits for what is under way; no flush; frees. */
     void (*close)(struct file *f);
 };

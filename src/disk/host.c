@@ -205,6 +205,15 @@ static u64 host_hole(struct file *f, u64 off, u64 *end)
     return 0;
 }
 
+static int host_share(struct file *f, struct file *from)
+{
+    struct host_file *to = (struct host_file *)f, *h = (struct host_file *)from;
+
+    if (f->is_device || from->is_device)
+        return -EOPNOTSUPP;
+    return ioctl(to->d.fd, FICLONE, h->d.fd) < 0 ? -errno : 0;
+}
+
 static void host_close(struct file *f)
 {
     struct host_file *h = (struct host_file *)f;
@@ -222,6 +231,7 @@ const struct file_ops host_file_ops = {.execute = host_execute,
                                        .truncate = host_truncate,
                                        .preallocate = host_preallocate,
                                        .hole = host_hole,
+                                       .share = host_share,
                                        .close = host_close};
 
 static struct file *wrap(const struct disk_file *d, const char *path, bool no_uring)

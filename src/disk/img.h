@@ -182,5 +182,7 @@ int img_map(struct img *im, u64 off, u64 len, struct extent *x, struct img **fro
 /* Packs and stores one unit (buf has b.size's last one padded with zeros); writes it plainly when
  * that does not make it smaller. */
 int img_write_compressed(struct img *im, u64 off, const u8 *buf);
+/* Stores what fmt->deflate() made of the unit at off; -EEXIST: there is something already. */
+int img_store_deflated(struct img *im, u64 off, const u8 *data, size_t len);
 
 #endif

@@ -543,14 +543,34 @@ int img_write(struct img *im, u64 off, const void *buf, u64 len)
     return img_execute(im, &r);
 }
 
-int img_write_compressed(struct img *im, u64 off, const u8 *buf)
+int img_store_deflated(struct img *im, u64 off, const u8 *data, size_t len)
 {
-    u64 len = min((u64)im->unit, im->b.size - off);
     struct range mine = {off, off + im->unit};
     struct extent x;
+    int r;
+
+    if (!im->fmt->write_deflated || off % im->unit)
+        return -EOPNOTSUPP;
+    r = begin_write(im);
+    if (r)
+        return r;
+    range_take(im, &mine);
+    lock_both(im);
+    r = im->fmt->map(im, off, im->unit, false, &x);
+    if (!r && x.kind != EXTENT_HOLE)
+        r = -EEXIST;
+    if (!r)
+        r = im->fmt->write_deflated(im, off, data, len);
+    unlock_both(im);
+    range_drop(im, &mine);
+    return r ? r : after_write(im, false);
+}
+
+int img_write_compressed(struct img *im, u64 off, const u8 *buf)
+{
     u8 *packed;
     size_t n;
-    int r;
+    int r = -EEXIST;
 
     if (!im->fmt->deflate || off % im->unit)
         return -EOPNOTSUPP;
@@ -558,20 +578,8 @@ int img_write_compressed(struct img *im, u64 off, const u8 *buf)
     if (!packed)
         return -ENOMEM;
     n = im->fmt->deflate(im, buf, packed, im->unit - 512);
-    r = n ? begin_write(im) : 0;
-    if (n && !r) {
-        range_take(im, &mine);
-        lock_both(im);
-        r = im->fmt->map(im, off, im->unit, false, &x);
-        if (!r && x.kind != EXTENT_HOLE)
-            r = -EEXIST;
-        if (!r)
-            r = im->fmt->write_deflated(im, off, packed, n);
-        unlock_both(im);
-        range_drop(im, &mine);
-    }
+    if (n)
+        r = img_store_deflated(im, off, packed, n);
     free(packed);
-    if (!n || r == -EEXIST)
-        return img_write(im, off, buf, len);
-    return r ? r : after_write(im, false);
+    return r == -EEXIST ? img_write(im, off, buf, min((u64)im->unit, im->b.size - off)) : r;
 }
