@@ -19,7 +19,7 @@ extern const struct exit_meaning exit_meanings[];
 int cli_main(int argc, char **argv);
 
 /* What follows a subcommand, for shell completion. */
-enum cli_completion { CLI_NOTHING, CLI_OPTIONS, CLI_FILES, CLI_MACHINES };
+enum cli_completion { CLI_NOTHING, CLI_OPTIONS, CLI_FILES, CLI_MACHINES, CLI_DISK };
 
 struct cli_command {
     const char *name;

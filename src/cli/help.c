@@ -3,7 +3,8 @@
  * Texts made from the option table: --help, the man page, bash completion.
  */
 #include "cli/cli.h"
-#include "cli/options_table.h"
+#include "cli/disk/disk.h"
+#include "cli/options.h"
 
 #include <string.h>
 
@@ -25,6 +26,19 @@ void cli_usage(FILE *f)
     }
 }
 
+void opt_help(FILE *f, const struct opt_desc *o)
+{
+    char left[80];
+    int n = o->letter ? snprintf(left, sizeof(left), "  -%c, --%s", o->letter, o->name)
+                      : snprintf(left, sizeof(left), "      --%s", o->name);
+    if (o->arg)
+        n += snprintf(left + n, sizeof(left) - (size_t)n, " %s", o->arg);
+    if (n > 30)
+        fprintf(f, "%s\n%30s  %s\n", left, "", o->help);
+    else
+        fprintf(f, "%-30s  %s\n", left, o->help);
+}
+
 void opts_help(FILE *f)
 {
     fputs("usage: wirt run [OPTION...] [DISK]\n\n"
@@ -32,21 +46,11 @@ void opts_help(FILE *f)
           "  wirt run --cdrom install.iso --disk disk.img --memory 2G\n"
           "  wirt run --kernel vmlinuz --initrd initrd.img --append console=ttyS0\n",
           f);
-    for (unsigned i = 0; i < opt_table_size; i++) {
-        const struct opt_desc *o = &opt_table[i];
-        char left[80];
-        if (o->section) {
+    for (const struct opt_desc *o = run_options.row; o < run_options.row + run_options.rows; o++) {
+        if (o->section)
             fprintf(f, "\n%s:\n", o->section);
-            continue;
-        }
-        int n = o->letter ? snprintf(left, sizeof(left), "  -%c, --%s", o->letter, o->name)
-                          : snprintf(left, sizeof(left), "      --%s", o->name);
-        if (o->arg)
-            n += snprintf(left + n, sizeof(left) - (size_t)n, " %s", o->arg);
-        if (n > 30)
-            fprintf(f, "%s\n%30s  %s\n", left, "", o->help);
         else
-            fprintf(f, "%-30s  %s\n", left, o->help);
+            opt_help(f, o);
     }
     fputs("\nExit status:\n", f);
     for (const struct exit_meaning *x = exit_meanings; x->text; x++)
@@ -55,7 +59,7 @@ void opts_help(FILE *f)
 }
 
 /* Text into troff: a hyphen is a minus, a leading dot is no request. */
-static void troff(FILE *f, const char *s)
+void troff(FILE *f, const char *s)
 {
     if (*s == '.' || *s == '\'')
         fputs("\\&", f);
@@ -66,6 +70,28 @@ static void troff(FILE *f, const char *s)
             fputs("\\e", f);
         else
             fputc(*s, f);
+    }
+}
+
+void opt_man(FILE *f, const struct opt_desc *o)
+{
+    fputs(".TP\n", f);
+    if (o->letter)
+        fprintf(f, "\\fB\\-%c\\fR, ", o->letter);
+    fputs("\\fB\\-\\-", f);
+    troff(f, o->name);
+    fputs("\\fR", f);
+    if (o->arg) {
+        fputs(" \\fI", f);
+        troff(f, o->arg);
+        fputs("\\fR", f);
+    }
+    fputc('\n', f);
+    troff(f, o->help);
+    fputs(".\n", f);
+    if (*o->more) {
+        troff(f, o->more);
+        fputc('\n', f);
     }
 }
 
@@ -102,31 +128,13 @@ void opts_man(FILE *f)
         }
     }
     fputs(".SH OPTIONS OF RUN\n", f);
-    for (unsigned i = 0; i < opt_table_size; i++) {
-        const struct opt_desc *o = &opt_table[i];
-        if (o->section) {
+    for (const struct opt_desc *o = run_options.row; o < run_options.row + run_options.rows; o++) {
+        if (o->section)
             fprintf(f, ".SS \"%s\"\n", o->section);
-            continue;
-        }
-        fputs(".TP\n", f);
-        if (o->letter)
-            fprintf(f, "\\fB\\-%c\\fR, ", o->letter);
-        fputs("\\fB\\-\\-", f);
-        troff(f, o->name);
-        fputs("\\fR", f);
-        if (o->arg) {
-            fputs(" \\fI", f);
-            troff(f, o->arg);
-            fputs("\\fR", f);
-        }
-        fputc('\n', f);
-        troff(f, o->help);
-        fputs(".\n", f);
-        if (*o->more) {
-            troff(f, o->more);
-            fputc('\n', f);
-        }
+        else
+            opt_man(f, o);
     }
+    disk_man(f);
     fputs(".SH EXIT STATUS\n", f);
     for (const struct exit_meaning *x = exit_meanings; x->text; x++) {
         fprintf(f, ".TP\n.B %d\n", x->status);
@@ -157,11 +165,12 @@ void opts_bash(FILE *f)
                     "    %s) COMPREPLY=($(compgen -W \"$(wirt list --names 2>/dev/null)\" -- "
                     "\"$cur\")); return ;;\n",
                     c->name);
+        else if (c->complete == CLI_DISK)
+            disk_bash(f);
         else if (c->complete == CLI_NOTHING)
             fprintf(f, "    %s) return ;;\n", c->name);
     fputs("    esac\n    case $prev in\n", f);
-    for (unsigned i = 0; i < opt_table_size; i++) {
-        const struct opt_desc *o = &opt_table[i];
+    for (const struct opt_desc *o = run_options.row; o < run_options.row + run_options.rows; o++) {
         if (o->section || !o->arg)
             continue;
         fprintf(f, "    --%s%s%c) ", o->name, o->letter ? "|-" : "", o->letter ? o->letter : ' ');
@@ -172,9 +181,9 @@ void opts_bash(FILE *f)
         fputs(*o->complete ? "; return ;;\n" : "return ;;\n", f);
     }
     fputs("    esac\n    if [[ $cur == -* ]]; then\n        COMPREPLY=($(compgen -W '", f);
-    for (unsigned i = 0; i < opt_table_size; i++)
-        if (!opt_table[i].section)
-            fprintf(f, "--%s ", opt_table[i].name);
+    for (const struct opt_desc *o = run_options.row; o < run_options.row + run_options.rows; o++)
+        if (!o->section)
+            fprintf(f, "--%s ", o->name);
     fputs("' -- \"$cur\"))\n    else\n        COMPREPLY=($(compgen -f -- \"$cur\"))\n    fi\n}\n"
           "complete -o filenames -F _wirt wirt\n",
           f);
@@ -185,6 +194,8 @@ int cli_help(int argc, char **argv)
     const char *what = argc > 1 ? argv[1] : "";
     if (!strcmp(what, "run"))
         opts_help(stdout);
+    else if (!strcmp(what, "disk"))
+        disk_help(stdout, argc > 2 ? argv[2] : NULL);
     else if (!strcmp(what, "--man"))
         opts_man(stdout);
     else if (!strcmp(what, "--bash"))

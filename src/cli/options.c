@@ -4,47 +4,57 @@
  * scripts when an option is added, and cannot say what was probably meant.
  */
 #include "cli/options.h"
-#include "cli/options_table.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-const struct opt_desc opt_table[] = {
+static const struct opt_desc run_table[] = {
 #define FILES          "FILES"
 #define DIRS           "DIRS"
 #define NOTHING        ""
 #define SECTION(title) {.section = title},
 #define OPT(id, letter, name, arg, complete, help, more)                                           \
-    {NULL, OPT_##id, letter, name, arg, complete, help, more},
+    {NULL, OPT_##id, letter, name, arg, complete, help, more, NULL},
 #include "cli/options.tab"
 #undef OPT
 #undef SECTION
 };
-const unsigned opt_table_size = ARRAY_SIZE(opt_table);
+const struct opt_set run_options = {run_table, ARRAY_SIZE(run_table), "wirt run", NULL, OPT_COUNT};
 
-static const struct opt_desc *find_name(const char *name, size_t n)
+bool opt_belongs(const struct opt_set *set, const struct opt_desc *o)
 {
-    for (unsigned i = 0; i < opt_table_size; i++)
-        if (!opt_table[i].section && strlen(opt_table[i].name) == n &&
-            !memcmp(opt_table[i].name, name, n))
-            return &opt_table[i];
+    size_t n = set->verb ? strlen(set->verb) : 0;
+    if (o->section || !n || !o->verbs)
+        return !o->section;
+    for (const char *p = o->verbs; (p = strstr(p, set->verb)); p += n)
+        if ((p == o->verbs || p[-1] == ' ') && (!p[n] || p[n] == ' '))
+            return true;
+    return false;
+}
+
+static const struct opt_desc *find_name(const struct opt_set *set, const char *name, size_t n)
+{
+    for (const struct opt_desc *o = set->row; o < set->row + set->rows; o++)
+        if (opt_belongs(set, o) && strlen(o->name) == n && !memcmp(o->name, name, n))
+            return o;
     return NULL;
 }
 
-static const struct opt_desc *find_letter(char c)
+static const struct opt_desc *find_letter(const struct opt_set *set, char c)
 {
-    for (unsigned i = 0; i < opt_table_size; i++)
-        if (!opt_table[i].section && opt_table[i].letter == c)
-            return &opt_table[i];
+    for (const struct opt_desc *o = set->row; o < set->row + set->rows; o++)
+        if (opt_belongs(set, o) && o->letter == c)
+            return o;
     return NULL;
 }
 
 const char *opt_name(enum opt_id id)
 {
-    for (unsigned i = 0; i < opt_table_size; i++)
-        if (!opt_table[i].section && opt_table[i].id == id)
-            return opt_table[i].name;
+    for (unsigned i = 0; i < ARRAY_SIZE(run_table); i++)
+        if (!run_table[i].section && run_table[i].id == (int)id)
+            return run_table[i].name;
     return "";
 }
 
@@ -85,71 +95,96 @@ const char *nearest(const char *word, const char *const *list)
     return best;
 }
 
-static int unknown(const char *opt, size_t n, struct err *e)
+enum { NAMES_MAX = 100 };
+
+static int unknown(const struct opt_set *set, const char *opt, size_t n, struct err *e)
 {
-    const char *names[ARRAY_SIZE(opt_table) + 1];
+    const char *names[NAMES_MAX + 1];
     char word[64];
     unsigned k = 0;
-    for (unsigned i = 0; i < opt_table_size; i++)
-        if (!opt_table[i].section)
-            names[k++] = opt_table[i].name;
+    for (const struct opt_desc *o = set->row; o < set->row + set->rows && k < NAMES_MAX; o++)
+        if (opt_belongs(set, o))
+            names[k++] = o->name;
     names[k] = NULL;
     snprintf(word, sizeof(word), "%.*s", (int)n, opt);
     const char *meant = nearest(word, names);
     if (meant)
         return err_set(e, EINVAL, "unknown option --%s; did you mean --%s?", word, meant);
-    return err_set(e, EINVAL, "unknown option --%s; \"wirt run --help\" lists them", word);
+    return err_set(e, EINVAL, "unknown option --%s; \"%s --help\" lists them", word, set->command);
 }
 
-static int parse_long(char **argv, int *i, int argc, opt_fn *fn, void *opaque, struct err *e)
+/* What is being parsed. */
+struct parser {
+    const struct opt_set *set;
+    int argc, i;
+    char **argv;
+    opt_fn *fn;
+    void *opaque;
+    struct err *e;
+};
+
+static int give(struct parser *p, const struct opt_desc *o, const char *arg)
 {
-    const char *name = argv[*i] + 2, *eq = strchr(name, '=');
+    int r = p->fn(p->opaque, o->id, arg, p->e);
+    return r && r != -ECANCELED && arg ? err_prefix(p->e, "--%s", o->name) : r;
+}
+
+static int parse_long(struct parser *p)
+{
+    const char *name = p->argv[p->i] + 2, *eq = strchr(name, '=');
     size_t n = eq ? (size_t)(eq - name) : strlen(name);
-    const struct opt_desc *o = find_name(name, n);
+    const struct opt_desc *o = find_name(p->set, name, n);
     if (n == 4 && !memcmp(name, "help", 4))
-        return fn(opaque, OPT_HELP, NULL, e);
+        return p->fn(p->opaque, OPT_HELP, NULL, p->e);
     if (!o)
-        return unknown(name, n, e);
+        return unknown(p->set, name, n, p->e);
     if (!o->arg)
-        return eq ? err_set(e, EINVAL, "--%s takes no argument", o->name)
-                  : fn(opaque, o->id, NULL, e);
-    const char *arg = eq ? eq + 1 : *i + 1 < argc ? argv[++*i] : NULL;
+        return eq ? err_set(p->e, EINVAL, "--%s takes no argument", o->name) : give(p, o, NULL);
+    const char *arg = eq ? eq + 1 : p->i + 1 < p->argc ? p->argv[++p->i] : NULL;
     if (!arg)
-        return err_set(e, EINVAL, "--%s needs an argument: %s", o->name, o->arg);
-    int r = fn(opaque, o->id, arg, e);
-    return r && r != -ECANCELED ? err_prefix(e, "--%s", o->name) : r;
+        return err_set(p->e, EINVAL, "--%s needs an argument: %s", o->name, o->arg);
+    return give(p, o, arg);
 }
 
-static int parse_short(char **argv, int *i, int argc, opt_fn *fn, void *opaque, struct err *e)
+static int parse_short(struct parser *p)
 {
-    char c = argv[*i][1];
-    const char *rest = argv[*i] + 2;
-    const struct opt_desc *o = find_letter(c);
-    if (c == 'h' && !*rest)
-        return fn(opaque, OPT_HELP, NULL, e);
-    if (!o)
-        return err_set(e, EINVAL, "unknown option -%c; \"wirt run --help\" lists them", c);
-    const char *arg = *rest ? rest : *i + 1 < argc ? argv[++*i] : NULL;
-    if (!arg)
-        return err_set(e, EINVAL, "-%c needs an argument: %s", c, o->arg);
-    int r = fn(opaque, o->id, arg, e);
-    return r && r != -ECANCELED ? err_prefix(e, "--%s", o->name) : r;
+    for (const char *c = p->argv[p->i] + 1; *c; c++) {
+        const struct opt_desc *o = find_letter(p->set, *c);
+        int r;
+        if (!o && *c == 'h')
+            return p->fn(p->opaque, OPT_HELP, NULL, p->e);
+        if (!o)
+            return err_set(p->e, EINVAL, "unknown option -%c; \"%s --help\" lists them", *c,
+                           p->set->command);
+        if (o->arg) {
+            const char *arg = c[1] ? c + 1 : p->i + 1 < p->argc ? p->argv[++p->i] : NULL;
+            if (!arg)
+                return err_set(p->e, EINVAL, "-%c needs an argument: %s", *c, o->arg);
+            return give(p, o, arg);
+        }
+        r = give(p, o, NULL);
+        if (r)
+            return r;
+    }
+    return 0;
 }
 
-int opts_parse(int argc, char **argv, opt_fn *fn, void *opaque, struct err *e)
+int opts_parse(const struct opt_set *set, int argc, char **argv, opt_fn *fn, void *opaque,
+               struct err *e)
 {
+    struct parser p = {set, argc, 1, argv, fn, opaque, e};
     bool plain = false;
     int r = 0;
-    for (int i = 1; !r && i < argc; i++) {
-        const char *a = argv[i];
+    for (; !r && p.i < argc; p.i++) {
+        const char *a = argv[p.i];
         if (!plain && !strcmp(a, "--"))
             plain = true;
         else if (!plain && a[0] == '-' && a[1] == '-')
-            r = parse_long(argv, &i, argc, fn, opaque, e);
-        else if (!plain && a[0] == '-' && a[1])
-            r = parse_short(argv, &i, argc, fn, opaque, e);
+            r = parse_long(&p);
+        else if (!plain && a[0] == '-' && a[1] && !isdigit((unsigned char)a[1]))
+            r = parse_short(&p);
         else
-            r = fn(opaque, OPT_COUNT, a, e);
+            r = fn(opaque, set->argument, a, e);
     }
     return r;
 }

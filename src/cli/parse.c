@@ -24,7 +24,7 @@ int parse_number(u64 *v, const char *s, u64 lo, u64 hi, struct err *e)
 
 static u64 suffix(const char *s)
 {
-    static const char letters[] = "KMGT";
+    static const char letters[] = "KMGTP";
     const char *p = *s ? strchr(letters, toupper((unsigned char)*s)) : NULL;
     if (!p)
         return 0;
@@ -41,7 +41,7 @@ int parse_size(u64 *v, const char *s, u64 unit, struct err *e)
     u64 whole = 0, part = 0, scale = 1;
     const char *p = s;
     bool digits = false;
-    for (; isdigit((unsigned char)*p) && whole < 1ull << 40; p++, digits = true)
+    for (; isdigit((unsigned char)*p) && whole < 1ull << 58; p++, digits = true)
         whole = whole * 10 + (u64)(*p - '0');
     if (digits && *p == '.')
         for (p++; isdigit((unsigned char)*p) && scale < 1000000; p++, scale *= 10)

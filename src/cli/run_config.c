@@ -132,7 +132,7 @@ static int set_boot(struct machine_config *m, const char *arg, struct err *e)
     return *arg ? 0 : err_set(e, EINVAL, "names no device");
 }
 
-static int take_machine(struct run_config *c, enum opt_id id, const char *arg, struct err *e)
+static int take_machine(struct run_config *c, int id, const char *arg, struct err *e)
 {
     struct machine_config *m = &c->m;
     u64 v = 0;
@@ -215,7 +215,7 @@ static int take_machine(struct run_config *c, enum opt_id id, const char *arg, s
     return 0;
 }
 
-static int take_option(void *opaque, enum opt_id id, const char *arg, struct err *e)
+static int take_option(void *opaque, int id, const char *arg, struct err *e)
 {
     static const char *const displays[] = {"none", "text", NULL};
     static const char *const engines[] = {"auto", "soft", "interp", NULL};
@@ -338,7 +338,7 @@ static int finish(struct run_config *c, struct err *e)
 
 /* ------------------------------------------------- the machine's own options -- */
 
-static int find_load(void *opaque, enum opt_id id, const char *arg, struct err *e)
+static int find_load(void *opaque, int id, const char *arg, struct err *e)
 {
     struct run_config *c = opaque;
     if (id == OPT_LOAD)
@@ -364,7 +364,7 @@ struct collect {
     unsigned given[OPT_COUNT + 1];
 };
 
-static int collect(void *opaque, enum opt_id id, const char *arg, struct err *e)
+static int collect(void *opaque, int id, const char *arg, struct err *e)
 {
     struct collect *l = opaque;
     if (!saved_is_machine(id))
@@ -396,13 +396,13 @@ int run_config_parse(struct run_config *c, int argc, char **argv, struct err *e)
     machine_config_init(&c->m);
     c->engine = "auto";
     c->cpu = "max";
-    int r = opts_parse(argc, argv, find_load, c, e);
+    int r = opts_parse(&run_options, argc, argv, find_load, c, e);
     if (c->help)
         return 0;
     if (!r && c->load)
         r = open_saved(c, e);
     if (!r)
-        r = opts_parse(argc, argv, collect, &l, e);
+        r = opts_parse(&run_options, argc, argv, collect, &l, e);
     if (c->help)
         return 0;
     if (!r && c->clone && !c->load)
