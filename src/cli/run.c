@@ -9,6 +9,7 @@
 #include "cli/options.h"
 #include "cli/run_config.h"
 #include "control/control.h"
+#include "control/place.h"
 #include "core/lazymem.h"
 #include "ui/chardev.h"
 #include "ui/display_text.h"
@@ -30,6 +31,7 @@ struct run {
     struct display_text *text;
     struct input input;
     struct control *control;
+    struct vnc *vnc;
     bool vm_open;
 };
 
@@ -101,21 +103,40 @@ static int check_memory(u64 wanted, struct err *e)
     return 0;
 }
 
+/* Places of --display vnc=, and one beside the control socket for `wirt view`. */
+static int open_vnc(struct run *r, struct err *e)
+{
+    const struct run_config *c = &r->c;
+    struct vnc_config own = {0};
+    if (!c->m.vga || (!c->have_name && !c->nvncs))
+        return 0;
+    int ret = vnc_open(&r->vnc, r->vm.loop, &r->pc->screen, &r->input, c->m.name, e);
+    if (!ret && c->have_name)
+        ret = place_path(own.address, c->m.name, ".vnc", e);
+    if (!ret && c->have_name)
+        ret = vnc_listen(r->vnc, &own, e);
+    for (unsigned i = 0; !ret && i < c->nvncs; i++)
+        if (vnc_listen(r->vnc, &c->vnc[i], e))
+            ret = err_prefix(e, "--display");
+    return ret;
+}
+
 /* The name's socket, and those of --qmp; none without either. */
 static int open_control(struct run *r, struct err *e)
 {
     const struct run_config *c = &r->c;
     struct control_machine m = {&r->vm, r->pc, c->m.vga ? &r->pc->screen : NULL, &r->input};
     input_init(&r->input, &r->pc->input);
+    int ret = 0;
     if (!c->have_name && !c->nqmps)
-        return 0;
-    int ret = control_open(&r->control, &m, e);
+        return open_vnc(r, e);
+    ret = control_open(&r->control, &m, e);
     if (!ret && c->have_name && control_listen_name(r->control, c->m.name, e))
         ret = err_prefix(e, "--name");
     for (unsigned i = 0; !ret && i < c->nqmps; i++)
         if (control_listen(r->control, c->qmp[i], e))
             ret = err_prefix(e, "--qmp");
-    return ret;
+    return ret ? ret : open_vnc(r, e);
 }
 
 static int open_xen(struct run *r, struct err *e)
@@ -166,6 +187,7 @@ static int open_machine(struct run *r, struct err *e)
 
 static void close_machine(struct run *r)
 {
+    vnc_close(r->vnc);
     control_close(r->control);
     display_text_close(r->text);
     if (r->pc)

@@ -120,6 +120,20 @@ static int check_word(const char *arg, const char *const *list, struct err *e)
     return err_set(e, EINVAL, "\"%s\" is none of %s", arg, all);
 }
 
+static int set_display(struct run_config *c, const char *arg, struct err *e)
+{
+    static const char *const displays[] = {"none", "text", "vnc=ADDRESS:DISPLAY", NULL};
+    if (!strncmp(arg, "vnc=", 4)) {
+        if (c->nvncs == RUN_VNC_MAX)
+            return err_set(e, E2BIG, "more than %d places for VNC", RUN_VNC_MAX);
+        return vnc_parse(&c->vnc[c->nvncs++], arg + 4, e);
+    }
+    int r = check_word(arg, displays, e);
+    if (r == 1)
+        c->display = DISPLAY_TEXT;
+    return min(r, 0);
+}
+
 static int set_boot(struct machine_config *m, const char *arg, struct err *e)
 {
     bool seen[128] = {false};
@@ -217,10 +231,8 @@ static int take_machine(struct run_config *c, int id, const char *arg, struct er
 
 static int take_option(void *opaque, int id, const char *arg, struct err *e)
 {
-    static const char *const displays[] = {"none", "text", NULL};
     static const char *const engines[] = {"auto", "soft", "interp", NULL};
     struct run_config *c = opaque;
-    int r = 0;
     switch (id) {
     case OPT_LOAD:
         return 0; /* find_load() has taken it */
@@ -234,9 +246,7 @@ static int take_option(void *opaque, int id, const char *arg, struct err *e)
         c->capture = arg;
         return 0;
     case OPT_DISPLAY:
-        r = check_word(arg, displays, e);
-        c->display = r == 1 ? DISPLAY_TEXT : DISPLAY_NONE;
-        return min(r, 0);
+        return set_display(c, arg, e);
     case OPT_SCREENSHOT:
         c->screenshot = arg;
         return 0;
@@ -306,6 +316,8 @@ static int finish(struct run_config *c, struct err *e)
         m->vga = VIDEO_NONE;
     if (c->display == DISPLAY_TEXT && !m->vga)
         return err_set(e, EINVAL, "--display text needs a video card: not with --no-vga");
+    if (c->nvncs && !m->vga)
+        return err_set(e, EINVAL, "--display vnc needs a video card: not with --no-vga");
     if (c->screenshot && !m->vga)
         return err_set(e, EINVAL, "--screenshot-on-exit needs a video card: not with --no-vga");
     if (!c->serial[0])

@@ -8,8 +8,9 @@
 #include "board/config.h"
 #include "cli/saved_options.h"
 #include "core/savefile.h"
+#include "ui/vnc.h"
 
-enum { RUN_QMP_MAX = 2 };
+enum { RUN_QMP_MAX = 2, RUN_VNC_MAX = 2 };
 
 enum display_kind { DISPLAY_NONE, DISPLAY_TEXT };
 
@@ -20,6 +21,8 @@ struct run_config {
     bool check, stats, perf_map, no_reboot, snapshot, help;
     const char *trace; /* NULL = none */
     enum display_kind display;
+    struct vnc_config vnc[RUN_VNC_MAX];
+    unsigned nvncs;
     const char *screenshot;
     const char *serial[MACHINE_SERIALS_MAX]; /* NULL = not given */
     const char *console;

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * VNC.  Each viewer has a thread and a libvncserver screen of its own, whose frame buffer is the
+ * viewer's copy of the picture (struct display_view): a slow or hostile viewer blocks nobody else,
+ * and drawing is shared by all viewers in struct display.  Listening is on the machine's loop.
+ *
+ * The screens are made once, before there are threads, because libvncserver's making of one is not
+ * thread-safe.  libvncserver also answers WebSocket handshakes on its port without looking at the
+ * Origin, by which any web page could reach a machine on loopback: such viewers are hung up on.
+ *
+ * No clipboard: no guest offers one without an agent inside.  No TLS: libvncserver has it for
+ * WebSockets only; a unix socket or an SSH tunnel is the private way.
+ */
+#include "ui/vnc.h"
+#include "ui/listen.h"
+#include "ui/vnc_viewer.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct listener {
+    struct vnc *vnc;
+    struct loop_fd watch;
+    char path[108]; /* of a unix socket, else "" */
+    char password[VNC_PASSWORD_MAX + 1];
+};
+
+struct vnc {
+    struct loop *loop;
+    struct vnc_viewer *viewer[VNC_VIEWERS_MAX];
+    struct listener listener[VNC_LISTENERS_MAX];
+    unsigned nlisteners;
+};
+
+/* ----------------------------------------------------------------- options -- */
+
+static int parse_option(struct vnc_config *c, const char *o, struct err *e)
+{
+    if (!strcmp(o, "public")) {
+        c->is_public = true;
+        return 0;
+    }
+    if (strncmp(o, "password-file=", 14))
+        return err_set(e, EINVAL, "vnc: \"%s\" is neither password-file=FILE nor public", o);
+    if (snprintf(c->password_file, sizeof(c->password_file), "%s", o + 14) >=
+        (int)sizeof(c->password_file))
+        return err_set(e, EINVAL, "vnc: password-file: name too long");
+    return *c->password_file ? 0 : err_set(e, EINVAL, "vnc: password-file= names no file");
+}
+
+static int parse_tcp(struct vnc_config *c, char *text, struct err *e)
+{
+    char *colon = strrchr(text, ':'), *end;
+    size_t n = colon ? (size_t)(colon - text) : 0;
+    long display = colon ? strtol(colon + 1, &end, 10) : -1;
+    if (!colon || !colon[1] || *end || display < 0 || display > 65535 - 5900)
+        return err_set(e, EINVAL, "vnc: \"%s\" is neither ADDRESS:DISPLAY nor unix:PATH", text);
+    if (n > 1 && text[0] == '[' && text[n - 1] == ']') {
+        text++;
+        n -= 2;
+    }
+    c->port = 5900 + (unsigned)display;
+    snprintf(c->address, sizeof(c->address), "%.*s", (int)n, text);
+    if (!n || !strcmp(c->address, "localhost"))
+        strcpy(c->address, "127.0.0.1");
+    return 0;
+}
+
+int vnc_parse(struct vnc_config *c, const char *spec, struct err *e)
+{
+    char text[512], *save = NULL;
+    int r;
+    memset(c, 0, sizeof(*c));
+    if (snprintf(text, sizeof(text), "%s", spec) >= (int)sizeof(text))
+        return err_set(e, EINVAL, "vnc: too long");
+    char *where = strtok_r(text, ",", &save);
+    if (!where || *spec == ',')
+        return err_set(e, EINVAL, "vnc= says no place: ADDRESS:DISPLAY or unix:PATH");
+    if (strncmp(where, "unix:", 5))
+        r = parse_tcp(c, where, e);
+    else
+        r = snprintf(c->address, sizeof(c->address), "%s", where + 5) < (int)sizeof(c->address) &&
+                    where[5]
+                ? 0
+                : err_set(e, EINVAL, "vnc: \"%s\": no name for a socket", where);
+    for (char *o; !r && (o = strtok_r(NULL, ",", &save));)
+        r = parse_option(c, o, e);
+    return r;
+}
+
+/* ------------------------------------------------------------------ listen -- */
+
+static int read_password(char *buf, const char *path, struct err *e)
+{
+    char text[64] = "";
+    struct stat st;
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return err_set(e, errno, "%s: %s", path, strerror(errno));
+    bool open_to_all = !fstat(fileno(f), &st) && (st.st_mode & 077);
+    if (!fgets(text, sizeof(text), f))
+        *text = 0;
+    fclose(f);
+    text[strcspn(text, "\r\n")] = 0;
+    if (open_to_all)
+        return err_set(e, EPERM, "%s: others may read it: chmod 600", path);
+    if (!*text || strlen(text) > VNC_PASSWORD_MAX)
+        return err_set(e, EINVAL, "%s: a VNC password has 1 to %d characters", path,
+                       VNC_PASSWORD_MAX);
+    strcpy(buf, text);
+    return 0;
+}
+
+static bool is_loopback(const struct sockaddr *a)
+{
+    if (a->sa_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24 == 127;
+    return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
+}
+
+static int listen_tcp(const struct vnc_config *c, struct err *e)
+{
+    const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+                                   .ai_socktype = SOCK_STREAM};
+    struct addrinfo *a;
+    char port[16];
+    int one = 1, r = 0;
+    snprintf(port, sizeof(port), "%u", c->port);
+    if (getaddrinfo(c->address, port, &hints, &a))
+        return err_set(e, EINVAL, "vnc: \"%s\" is no address", c->address);
+    if (!is_loopback(a->ai_addr) && !c->is_public)
+        r = err_set(e, EPERM, "vnc: %s is not loopback; \"public\" behind it allows that",
+                    c->address);
+    else if (!is_loopback(a->ai_addr) && !*c->password_file)
+        r = err_set(e, EPERM, "vnc: %s lets everyone in: give a password-file, too", c->address);
+    int fd = r ? -1 : socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (!r && (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
+               bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, VNC_VIEWERS_MAX)))
+        r = err_set(e, errno, "vnc: %s port %u: %s", c->address, c->port, strerror(errno));
+    freeaddrinfo(a);
+    if (r && fd >= 0)
+        close(fd);
+    return r ? r : fd;
+}
+
+static int add(struct vnc *v, int fd, const char *password)
+{
+    for (unsigned i = 0; i < VNC_VIEWERS_MAX; i++)
+        if (!vnc_viewer_start(v->viewer[i], fd, password))
+            return 0;
+    close(fd);
+    return -EAGAIN;
+}
+
+int vnc_add(struct vnc *v, int fd)
+{
+    return add(v, fd, "");
+}
+
+static void on_connect(void *opaque, u32 revents)
+{
+    struct listener *l = opaque;
+    int one = 1, fd = accept4(l->watch.fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (!*l->path)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    add(l->vnc, fd, l->password);
+}
+
+int vnc_listen(struct vnc *v, const struct vnc_config *c, struct err *e)
+{
+    if (v->nlisteners == VNC_LISTENERS_MAX)
+        return err_set(e, E2BIG, "vnc: more than %d places", VNC_LISTENERS_MAX);
+    struct listener *l = &v->listener[v->nlisteners];
+    memset(l, 0, sizeof(*l));
+    l->vnc = v;
+    int r = *c->password_file ? read_password(l->password, c->password_file, e) : 0;
+    if (r)
+        return r;
+    int fd = c->port ? listen_tcp(c, e) : unix_listen(c->address, VNC_VIEWERS_MAX, e);
+    if (fd < 0)
+        return fd;
+    if (!c->port)
+        strcpy(l->path, c->address);
+    l->watch = (struct loop_fd){.fd = fd, .events = EPOLLIN, .fn = on_connect, .opaque = l};
+    v->nlisteners++;
+    return loop_fd_add(v->loop, &l->watch, e);
+}
+
+/* -------------------------------------------------------------------- life -- */
+
+int vnc_open(struct vnc **out, struct loop *l, struct display *d, struct input *in,
+             const char *name, struct err *e)
+{
+    struct vnc *v = calloc(1, sizeof(*v));
+    if (!v)
+        return err_set(e, ENOMEM, "vnc: out of memory");
+    v->loop = l;
+    for (unsigned i = 0; i < VNC_VIEWERS_MAX; i++) {
+        v->viewer[i] = vnc_viewer_new(d, in, name);
+        if (!v->viewer[i]) {
+            vnc_close(v);
+            return err_set(e, ENOMEM, "vnc: out of memory");
+        }
+    }
+    *out = v;
+    return 0;
+}
+
+void vnc_close(struct vnc *v)
+{
+    if (!v)
+        return;
+    for (unsigned i = 0; i < v->nlisteners; i++) {
+        struct listener *l = &v->listener[i];
+        loop_fd_del(v->loop, &l->watch);
+        close(l->watch.fd);
+        if (*l->path)
+            unlink(l->path);
+    }
+    for (unsigned i = 0; i < VNC_VIEWERS_MAX; i++)
+        vnc_viewer_free(v->viewer[i]);
+    free(v);
+}
