@@ -55,6 +55,18 @@ static int check_whole(struct pc *pc, const struct pc_parts *l, struct err *e)
     return 0;
 }
 
+/* The guest would find what it has not written, or miss what it has. */
+static int check_disks(const struct machine_config *c, struct err *e)
+{
+    for (unsigned i = 0; i < c->ndisks; i++)
+        if (c->disk[i].snapshot)
+            return err_set(e, ENOTSUP,
+                           "%s: what the guest writes to it is thrown away when the machine ends: "
+                           "it cannot be saved",
+                           c->disk[i].path);
+    return 0;
+}
+
 static void wait_for_disks(struct pc *pc)
 {
     for (unsigned i = 0; i < 2; i++)
@@ -375,6 +387,8 @@ int pc_save(struct pc *pc, const char *path, struct err *e)
     int r = l ? check_whole(pc, l, e) : -ENOMEM;
 
     BUG_ON(!pc->vm->paused);
+    if (!r)
+        r = check_disks(&pc->cfg, e);
     if (!r)
         r = lazy_finish(&pc->vm->mem, e);
     if (!r)
