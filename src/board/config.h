@@ -27,6 +27,7 @@ struct disk_config {
     enum disk_bus bus;
     bool readonly;
     bool snapshot; /* writes are thrown away at the end */
+    bool anew;     /* a machine that is loaded: another image than the saved one's, on purpose */
     bool raw;      /* the image is raw, whatever it looks like */
     enum disk_cache cache;
 };

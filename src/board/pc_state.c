@@ -308,6 +308,87 @@ void pc_stood(void *opaque, u64 ns)
         mc146818_skip(&pc->rtc, ns);
 }
 
+/* -------------------------------------------------------------------- disks -- */
+
+enum { DISK_GRACE = 20 }; /* seconds: what closing an image may still write */
+
+struct saved_disk {
+    u64 size; /* bytes; 0 = an empty drive */
+};
+
+static const struct field disk_fields[] = {FIELD(struct saved_disk, size)};
+static const struct state_desc disk_state = STATE_DESC("disk", 1, disk_fields);
+
+/* IDE's four places, two floppy drives, then virtio; NULL: empty. */
+static struct blk *disk_at(struct pc *pc, unsigned i)
+{
+    if (i < ARRAY_SIZE(pc->ide_blk))
+        return pc->ide_blk[i];
+    i -= ARRAY_SIZE(pc->ide_blk);
+    if (i < ARRAY_SIZE(pc->floppy_blk))
+        return pc->floppy_blk[i];
+    return pc->vblk[i - ARRAY_SIZE(pc->floppy_blk)].blk;
+}
+
+static unsigned disk_places(const struct pc *pc)
+{
+    return (unsigned)(ARRAY_SIZE(pc->ide_blk) + ARRAY_SIZE(pc->floppy_blk)) + pc->nvblks;
+}
+
+static void put_disks(struct pc *pc, struct save_out *s)
+{
+    char name[NAME_MAX_PART];
+
+    for (unsigned i = 0; i < disk_places(pc); i++) {
+        struct blk *b = disk_at(pc, i);
+        snprintf(name, sizeof(name), "disk.%u", i);
+        put_table(s, name, &disk_state, &(struct saved_disk){b ? b->size : 0});
+    }
+}
+
+static int check_saved_disk(struct pc *pc, const struct save_in *in, unsigned i, struct err *e)
+{
+    struct blk *b = disk_at(pc, i);
+    struct saved_disk d = {0};
+    char name[NAME_MAX_PART];
+
+    snprintf(name, sizeof(name), "disk.%u", i);
+    int r = get_table(in, name, &disk_state, &d, e);
+    if (!r && d.size != (b ? b->size : 0))
+        return err_set(e, EINVAL, "%s: %s: the saved machine's had %llu bytes, %s has %llu",
+                       save_path(in), name, (unsigned long long)d.size, b ? b->path : "this drive",
+                       b ? (unsigned long long)b->size : 0ull);
+    return r;
+}
+
+/* The guest knows parts of its disks by heart: they must be as they were. */
+static int check_untouched(const struct disk_config *d, const struct save_in *in, s64 saved_at,
+                           struct err *e)
+{
+    struct stat st;
+
+    if (d->anew || d->readonly || stat(d->path, &st))
+        return 0;
+    if ((s64)st.st_mtim.tv_sec <= saved_at / (s64)NS_PER_SEC + DISK_GRACE)
+        return 0;
+    return err_set(e, EINVAL,
+                   "%s: disk %s was written after the machine was saved; --disk %s says that it "
+                   "holds what it held then",
+                   save_path(in), d->path, d->path);
+}
+
+static int check_saved_disks(struct pc *pc, const struct save_in *in, struct err *e)
+{
+    struct saved_clock c = {0};
+    int r = get_table(in, "clock", &clock_state, &c, e);
+
+    for (unsigned i = 0; i < disk_places(pc) && !r; i++)
+        r = check_saved_disk(pc, in, i, e);
+    for (unsigned i = 0; i < pc->cfg.ndisks && !r; i++)
+        r = check_untouched(&pc->cfg.disk[i], in, c.realtime, e);
+    return r;
+}
+
 /* ------------------------------------------------------------------ network -- */
 
 static int put_nets(struct pc *pc, struct save_out *s, struct err *e)
@@ -371,6 +452,7 @@ static int put_all(struct pc *pc, const struct pc_parts *l, struct save_out *s, 
     if (r)
         return r;
     put_clock(vm, s);
+    put_disks(pc, s);
     for (unsigned i = 0; i < l->n; i++) {
         const struct pc_part *p = &l->part[i];
         part_name(p, name);
@@ -523,6 +605,8 @@ int pc_load(struct pc *pc, const struct save_in *in, enum pc_memory how, struct 
         r = check_processor(pc, in, e);
     if (!r)
         r = check_sections(l, in, e);
+    if (!r)
+        r = check_saved_disks(pc, in, e);
     if (!r) {
         if (!vm->paused)
             vm_pause(vm);

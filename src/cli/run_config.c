@@ -395,8 +395,10 @@ static int take_collected(struct run_config *c, struct err *e)
         int r = take_machine(c, o->id, o->arg, e);
         if (r)
             return *opt_name(o->id) ? err_prefix(e, "--%s", opt_name(o->id)) : r;
-        if (c->clone && !o->anew && c->m.ndisks > disks)
-            c->m.disk[disks].snapshot = true;
+        if (c->m.ndisks > disks) {
+            c->m.disk[disks].anew = o->anew;
+            c->m.disk[disks].snapshot |= c->clone && !o->anew;
+        }
     }
     return 0;
 }
