@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What the command line may do with an option that the saved machine has. */
+/* What the command line may do with an option that the saved machine has; those that are not named
+ * are FIXED. */
 enum change { FIXED, /* it is the machine */ PLACE, /* one of several: by place */ ONE };
 
 static const struct kind {
@@ -19,14 +20,11 @@ static const struct kind {
     enum change change;
     bool file; /* the argument begins with the name of a file */
 } kinds[] = {
-    {OPT_NAME, ONE, false},         {OPT_CPUS, FIXED, false},    {OPT_MEMORY, FIXED, false},
-    {OPT_CPU, FIXED, false},        {OPT_UUID, FIXED, false},    {OPT_RTC, FIXED, false},
-    {OPT_DISK, PLACE, true},        {OPT_COUNT, PLACE, true},    {OPT_CDROM, PLACE, true},
-    {OPT_FLOPPY, PLACE, true},      {OPT_SNAPSHOT, ONE, false},  {OPT_NET, PLACE, false},
-    {OPT_SERIAL, PLACE, false},     {OPT_CONSOLE, PLACE, false}, {OPT_NO_VGA, FIXED, false},
-    {OPT_BOOT, FIXED, false},       {OPT_FIRMWARE, ONE, true},   {OPT_KERNEL, ONE, true},
-    {OPT_INITRD, ONE, true},        {OPT_APPEND, FIXED, false},  {OPT_NO_REBOOT, ONE, false},
-    {OPT_DEBUG_EXIT, FIXED, false}, {OPT_PV, FIXED, false},      {OPT_DEBUGCON, ONE, false},
+    {OPT_NAME, ONE, false},      {OPT_DISK, PLACE, true},    {OPT_COUNT, PLACE, true},
+    {OPT_CDROM, PLACE, true},    {OPT_FLOPPY, PLACE, true},  {OPT_SNAPSHOT, ONE, false},
+    {OPT_NET, PLACE, false},     {OPT_SERIAL, PLACE, false}, {OPT_CONSOLE, PLACE, false},
+    {OPT_FIRMWARE, ONE, true},   {OPT_KERNEL, ONE, true},    {OPT_INITRD, ONE, true},
+    {OPT_NO_REBOOT, ONE, false}, {OPT_DEBUGCON, ONE, false},
 };
 
 static const struct kind *kind_of(enum opt_id id)
@@ -34,12 +32,8 @@ static const struct kind *kind_of(enum opt_id id)
     for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
         if (kinds[i].id == id)
             return &kinds[i];
-    return NULL;
-}
-
-bool saved_is_machine(enum opt_id id)
-{
-    return kind_of(id);
+    static const struct kind fixed = {.change = FIXED};
+    return &fixed;
 }
 
 static bool is_disk(enum opt_id id)
@@ -155,18 +149,20 @@ char *saved_text(const struct saved_options *s, const char *identity, u64 *len)
 
 static int parse_one(struct saved_options *s, const char *name, const char *arg, struct err *e)
 {
-    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
-        if (!strcmp(opt_name(kinds[i].id), name)) {
-            if (s->n == SAVED_OPTIONS_MAX)
-                return err_set(e, E2BIG, "machine: more than %d options", SAVED_OPTIONS_MAX);
-            struct saved_option *o = &s->o[s->n];
-            *o = (struct saved_option){.id = kinds[i].id, .arg = strdup(arg)};
-            if (!o->arg)
-                return err_set(e, ENOMEM, "out of memory");
-            s->n++;
-            return 0;
-        }
-    return err_set(e, EINVAL, "machine: unknown option \"%.40s\"", name);
+    int id = 0;
+
+    while (id < OPT_COUNT && (strcmp(opt_name(id), name) || !*name))
+        id++;
+    if (id == OPT_COUNT && *name) /* that of an argument alone is empty */
+        return err_set(e, EINVAL, "machine: unknown option \"%.40s\"", name);
+    if (s->n == SAVED_OPTIONS_MAX)
+        return err_set(e, E2BIG, "machine: more than %d options", SAVED_OPTIONS_MAX);
+    struct saved_option *o = &s->o[s->n];
+    *o = (struct saved_option){.id = id, .arg = strdup(arg)};
+    if (!o->arg)
+        return err_set(e, ENOMEM, "out of memory");
+    s->n++;
+    return 0;
 }
 
 int saved_parse(struct saved_options *s, const char *text, u64 len, const char **identity,

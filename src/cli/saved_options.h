@@ -22,8 +22,6 @@ struct saved_options {
     unsigned n;
 };
 
-/* Is it an option that makes the machine, and not the way it is run now? */
-bool saved_is_machine(enum opt_id id);
 /* Adds one; names of files are made absolute when the file is there. */
 int saved_add(struct saved_options *s, enum opt_id id, const char *arg, struct err *e);
 /* The n-th of its kind on the command line takes the place of the n-th that was saved; begin with

@@ -92,6 +92,8 @@ static void test_machine(void **state)
     assert_int_equal(parse("--net user,model=e1000,hostfwd=tcp:2222-:22"), 0);
     assert_string_equal(c.m.nic[0].model, "e1000");
     assert_int_equal(c.m.nic[0].fwd[0].guest_port, 22);
+    assert_int_equal(parse("--vga virtio --input virtio --qmp unix:/tmp/q --trace cpu"), 0);
+    assert_true(c.m.virtio_input);
     assert_int_equal(parse("--help --nonsense"), 0);
     assert_true(c.help);
 }
