@@ -33,11 +33,16 @@ void file_grew(struct file *f, u64 end)
 
 int file_execute(struct file *f, const struct blk_req *r)
 {
+    int k;
+
     if (r->op != BLK_READ && r->op != BLK_FLUSH && f->readonly)
         return -EROFS;
     if (r->op == BLK_WRITE)
         file_grew(f, r->offset + r->len);
-    return f->ops->execute(f, r);
+    k = f->ops->execute(f, r);
+    if (unlikely(k && r->op == BLK_WRITE))
+        __atomic_store_n(&f->doubt, true, __ATOMIC_RELAXED);
+    return k;
 }
 
 static int call(struct file *f, enum blk_op op, u64 off, void *buf, u64 len)
@@ -71,12 +76,12 @@ int file_zero(struct file *f, u64 off, u64 len)
         return 0;
     /* What lies behind the end is zero as soon as the file is longer.  Not by truncate(): another
      * thread's write may be making it longer still. */
-    if (end > size && !f->is_device) {
+    if (unlikely(__atomic_load_n(&f->doubt, __ATOMIC_RELAXED)) || end > size) {
         int r = file_write(f, end - 1, "", 1);
 
         if (r || off >= size)
             return r;
-        len = size - off;
+        len = min(len, size - off);
     }
     return call(f, BLK_WRITE_ZEROES, off, NULL, len);
 }
@@ -97,7 +102,16 @@ int file_truncate(struct file *f, u64 size)
 
 int file_flush(struct file *f)
 {
-    return f->readonly ? 0 : call(f, BLK_FLUSH, 0, NULL, 0);
+    int r;
+
+    if (f->readonly)
+        return 0;
+    if (__atomic_load_n(&f->broken, __ATOMIC_RELAXED))
+        return -EIO;
+    r = call(f, BLK_FLUSH, 0, NULL, 0);
+    if (r)
+        __atomic_store_n(&f->broken, true, __ATOMIC_RELAXED);
+    return r;
 }
 
 static int write_zeros(struct file *f, u64 off, u64 len)

@@ -25,8 +25,10 @@ struct file {
     u64 size;       /* bytes, exact; grows with writes; owned by file.c's functions */
     u32 block_size; /* physical, 512 or 4096 */
     bool readonly;
+    bool doubt;     /* a write failed: the file may be shorter than size */
     bool is_device; /* has a fixed size */
     bool is_remote; /* path is a URL */
+    bool broken;    /* a flush failed: nobody knows what of it is there, so none goes well again */
     dev_t dev;      /* who it is, for finding cycles; both 0 = not known */
     ino_t ino;
     char *path;

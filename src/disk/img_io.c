@@ -89,6 +89,7 @@ int img_map_chain(struct img *im, u64 off, u64 len, bool nowait, struct extent *
 struct part {
     struct blk_req sub; /* first */
     struct whole *whole;
+    struct file *file;
 };
 
 /* A request of ours that stands for one of the guest's. */
@@ -126,10 +127,13 @@ static void whole_put(struct whole *w)
 
 static void part_done(struct blk_req *sub, int result)
 {
-    struct whole *w = container_of(sub, struct part, sub)->whole;
+    struct part *p = container_of(sub, struct part, sub);
+    struct whole *w = p->whole;
 
-    if (result)
+    if (unlikely(result)) {
+        __atomic_store_n(&p->file->doubt, true, __ATOMIC_RELAXED);
         __atomic_store_n(&w->result, result, __ATOMIC_RELAXED);
+    }
     whole_put(w);
 }
 
@@ -187,6 +191,7 @@ static void submit_pieces(struct whole *w, const struct extent *x, unsigned n, s
             continue;
         }
         p->whole = w;
+        p->file = x[i].file;
         p->sub = (struct blk_req){.op = r->op,
                                   .offset = x[i].offset,
                                   .len = x[i].len,

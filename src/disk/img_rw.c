@@ -231,7 +231,7 @@ static int write_new(struct img *im, u64 off, u64 len, bool whole, const struct 
     len = off + len > end ? end - off : len;
     if (iov)
         r = file_iov(room.file, BLK_WRITE, room.offset + (off - start), iov, niov, pos, len);
-    else if (!room.zeroed)
+    else /* also where zeros are there already: the file must not end before its data does */
         r = file_zero(room.file, room.offset + (off - start), len);
     if (!r)
         r = copy_old(im, &room, start, start, off);

@@ -336,6 +336,22 @@ static int open_data_file(struct img *im, struct err *e)
                          FILE_EMPTY_OK | (im->b.readonly ? 0 : FILE_WRITE), e);
 }
 
+/* Whoever had it open kept refcounts in memory, and died.  Readers need none. */
+static int repair_at_open(struct img *im, struct err *e)
+{
+    struct qcow2 *q = im->s;
+    struct disk_check c = {.repair_all = true};
+    int r;
+
+    if (!(q->incompatible & QI_DIRTY) || im->b.readonly || im->opt.for_check)
+        return 0;
+    r = qcow2_check(im, &c, e);
+    if (!r && c.errors)
+        r = err_set(e, EIO, "was not closed, and %llu errors in it cannot be repaired",
+                    (unsigned long long)c.errors);
+    return r;
+}
+
 static int qcow2_open(struct img *im, struct err *e)
 {
     struct qcow2 *q = im->s = calloc(1, sizeof(*q));
@@ -351,6 +367,8 @@ static int qcow2_open(struct img *im, struct err *e)
     if (!r)
         r = make_caches(im, e);
     if (!r)
+        r = qcow2_snapshots_load(im, e);
+    if (!r)
         r = open_data_file(im, e);
     if (!r)
         r = open_backing(im, e);
@@ -359,9 +377,7 @@ static int qcow2_open(struct img *im, struct err *e)
     im->b.size = align_up(q->size, DISK_SECTOR);
     im->unit = (u32)q->cluster;
     im->granule = (u32)(q->sub ? q->cluster / QCOW2_SUBCLUSTERS : q->cluster);
-    if (q->incompatible & QI_DIRTY && !im->b.readonly && !im->opt.for_check)
-        return err_set(e, EIO, "was not closed: its refcounts need a repair");
-    return 0;
+    return repair_at_open(im, e);
 }
 
 static void qcow2_close(struct img *im)
@@ -442,6 +458,21 @@ static void qcow2_write_back_done(struct img *im, bool ok)
     im->full = tcache_full(q->l2c) || tcache_full(q->rbc);
 }
 
+int qcow2_sync(struct img *im)
+{
+    int more = im->dirty, r = 0;
+
+    for (unsigned stage = 0; more && !r; stage++) {
+        r = qcow2_write_back(im, stage);
+        more = r == 1;
+        if (r >= 0)
+            r = file_flush(im->file);
+    }
+    if (im->dirty)
+        qcow2_write_back_done(im, !r);
+    return r;
+}
+
 static int qcow2_begin_write(struct img *im)
 {
     struct qcow2 *q = im->s;
@@ -478,7 +509,8 @@ static void qcow2_info(struct img *im, struct disk_info *i)
 const struct format format_qcow2 = {
     .name = "qcow2",
     .title = "qcow2",
-    .caps = DISK_CAN_WRITE | DISK_CAN_CREATE | DISK_CAN_BACKING | DISK_CAN_COMPRESS,
+    .caps = DISK_CAN_WRITE | DISK_CAN_CREATE | DISK_CAN_BACKING | DISK_CAN_COMPRESS |
+            DISK_CAN_RESIZE | DISK_CAN_CHECK | DISK_CAN_REPAIR | DISK_CAN_SNAPSHOT,
     .options = qcow2_options,
     .probe = qcow2_probe,
     .open = qcow2_open,
@@ -496,5 +528,12 @@ const struct format format_qcow2 = {
     .deflate = qcow2_deflate,
     .write_deflated = qcow2_write_deflated,
     .create = qcow2_create,
+    .resize = qcow2_resize,
+    .check = qcow2_check,
     .info = qcow2_info,
+    .snapshots = qcow2_snapshots,
+    .snapshot_create = qcow2_snapshot_create,
+    .snapshot_apply = qcow2_snapshot_apply,
+    .snapshot_delete = qcow2_snapshot_delete,
+    .snapshot_open = qcow2_snapshot_open,
 };

@@ -122,6 +122,8 @@ int qcow2_corrupt(struct img *im, const char *fmt, ...) printf_like(2, 3); /* -E
 int qcow2_read_l1(struct img *im, u64 **l1, u64 offset, u32 entries);
 /* Writes the first sector's worth of header fields that change (sizes, offsets, features). */
 int qcow2_write_header(struct img *im);
+/* All stages of a write-back, now; for open() and tools. */
+int qcow2_sync(struct img *im);
 
 /* ---- qcow2_map.c ---- */
 int qcow2_map(struct img *im, u64 off, u64 len, bool nowait, struct extent *x);
@@ -137,6 +139,10 @@ void qcow2_compressed_at(const struct qcow2 *q, u64 entry, u64 *off, u64 *len);
 int qcow2_refcount_get(struct img *im, u64 cluster, u64 *count);
 /* Adds delta (1 or -1) for each cluster that off..off+len touches. */
 int qcow2_refcount_add(struct img *im, u64 off, u64 len, int delta);
+/* For a block that is there. */
+int qcow2_refcount_set(struct img *im, u64 cluster, u64 v);
+/* In a block in memory; false: more than refcount_bits can say. */
+bool qcow2_field_put(const struct qcow2 *q, u8 *block, u64 i, u64 v);
 /* n contiguous clusters with refcount 1; *n comes back smaller unless exact.  Bytes to *off. */
 int qcow2_alloc(struct img *im, u64 *n, bool exact, u64 *off);
 void qcow2_free(struct img *im, u64 off, u64 len);
@@ -149,5 +155,21 @@ extern const struct create_option qcow2_options[];
 int qcow2_inflate(struct img *im, u64 off, const struct extent *x, u8 *out);
 size_t qcow2_deflate(struct img *im, const u8 *in, u8 *out, size_t room);
 int qcow2_write_deflated(struct img *im, u64 off, const u8 *data, size_t len);
+
+/* ---- qcow2_check.c, qcow2_bitmaps.c ---- */
+struct check;
+int qcow2_check(struct img *im, struct disk_check *c, struct err *e);
+/* A reference to each cluster of off..off+len; false = behind the end of the file. */
+bool qcow2_check_count(struct check *k, u64 off, u64 len);
+int qcow2_bitmaps_count(struct img *im, struct disk_check *c, struct check *k, struct err *e);
+
+/* ---- qcow2_snapshot.c ---- */
+int qcow2_snapshots_load(struct img *im, struct err *e);
+int qcow2_snapshots(struct img *im, struct disk_snapshot **list, unsigned *n, struct err *e);
+int qcow2_snapshot_create(struct img *im, const char *name, struct err *e);
+int qcow2_snapshot_apply(struct img *im, const char *name, struct err *e);
+int qcow2_snapshot_delete(struct img *im, const char *name, struct err *e);
+int qcow2_snapshot_open(struct img *im, const char *name, struct err *e);
+int qcow2_resize(struct img *im, u64 size, struct err *e);
 
 #endif

@@ -38,8 +38,15 @@ static u64 field_get(const struct qcow2 *q, const u8 *block, u64 i)
     }
 }
 
-static void field_put(const struct qcow2 *q, u8 *block, u64 i, u64 v)
+static u64 count_limit(const struct qcow2 *q)
 {
+    return q->refcount_order == 6 ? UINT64_MAX : BIT64(1u << q->refcount_order) - 1;
+}
+
+bool qcow2_field_put(const struct qcow2 *q, u8 *block, u64 i, u64 v)
+{
+    if (v > count_limit(q))
+        return false;
     switch (q->refcount_order) {
     case 3:
         block[i] = (u8)v;
@@ -61,6 +68,7 @@ static void field_put(const struct qcow2 *q, u8 *block, u64 i, u64 v)
         break;
     }
     }
+    return true;
 }
 
 /* Where in a block's slice the count of a cluster is. */
@@ -128,7 +136,7 @@ static int make_blocks(struct img *im, u64 bi, u64 n)
     if (!block)
         return -ENOMEM;
     for (u64 i = 0; i < n; i++)
-        field_put(q, block + i / per * q->cluster, i % per, 1);
+        qcow2_field_put(q, block + i / per * q->cluster, i % per, 1);
     tcache_drop(q->rbc, at, len);
     tcache_drop(q->l2c, at, len);
     r = file_write(im->file, at, block, len);
@@ -190,7 +198,7 @@ static int grow_table(struct img *im, u64 bi)
     for (u64 i = 0; i < blocks; i++) {
         rt[bi + i] = at + i * q->cluster;
         for (u64 k = 0; k < per && i * per + k < blocks + table; k++)
-            field_put(q, buf + i * q->cluster, k, 1);
+            qcow2_field_put(q, buf + i * q->cluster, k, 1);
     }
     for (u64 i = 0; i < size; i++)
         be64_put(buf + blocks * q->cluster + i * 8, rt[i]);
@@ -221,7 +229,6 @@ static int grow_table(struct img *im, u64 bi)
 static int set_count(struct img *im, u64 cluster, int delta, u64 *now)
 {
     struct qcow2 *q = im->s;
-    u64 limit = q->refcount_order == 6 ? UINT64_MAX : BIT64(1u << q->refcount_order) - 1;
     struct place p;
     bool there;
     u64 v;
@@ -232,15 +239,37 @@ static int set_count(struct img *im, u64 cluster, int delta, u64 *now)
     v = there ? field_get(q, p.slice, p.index) : 0;
     if (!there || (delta < 0 && !v))
         return qcow2_corrupt(im, "cluster %llu has no references", (unsigned long long)cluster);
-    if (delta > 0 && v == limit)
+    if (delta > 0 && v == count_limit(q))
         return -EMLINK;
     v += (u64)(s64)delta;
-    field_put(q, p.slice, p.index, v);
+    qcow2_field_put(q, p.slice, p.index, v);
     tcache_dirty(q->rbc, p.slice, 0);
     im->dirty = true;
     if (tcache_full(q->rbc))
         im->full = true;
     *now = v;
+    return 0;
+}
+
+int qcow2_refcount_set(struct img *im, u64 cluster, u64 v)
+{
+    struct qcow2 *q = im->s;
+    struct place p;
+    bool there;
+    int r = find_place(im, cluster, &p, &there);
+
+    if (r)
+        return r;
+    if (!there)
+        return -EIO;
+    if (!qcow2_field_put(q, p.slice, p.index, v))
+        return -EMLINK;
+    tcache_dirty(q->rbc, p.slice, 0);
+    im->dirty = true;
+    if (tcache_full(q->rbc))
+        im->full = true;
+    if (!v)
+        q->free_hint = min(q->free_hint, cluster);
     return 0;
 }
 

@@ -240,16 +240,26 @@ void tcache_done(struct tcache *c, bool ok)
     }
 }
 
+static void drop(struct tcache *c, struct slot *s)
+{
+    set_clean(c, s);
+    s->written = false;
+    unhash(c, s);
+}
+
 void tcache_drop(struct tcache *c, u64 off, u64 len)
 {
     c->last = NULL;
+    if (len / c->size > c->slots) {
+        for (unsigned i = 0; i < c->slots; i++)
+            if (c->slot[i].off != UINT64_MAX && range_within(c->slot[i].off, 1, off, len))
+                drop(c, &c->slot[i]);
+        return;
+    }
     for (u64 at = align_down(off, c->size); at < off + len; at += c->size) {
         struct slot *s = find(c, at);
 
-        if (!s)
-            continue;
-        set_clean(c, s);
-        s->written = false;
-        unhash(c, s);
+        if (s)
+            drop(c, s);
     }
 }

@@ -231,21 +231,43 @@ int disk_check(struct img *im, struct disk_check *c, struct err *e)
     return r ? err_prefix(e, "%s", im->path) : 0;
 }
 
+static int zero(struct img *im, u64 from, u64 to)
+{
+    struct blk_req r = {.op = BLK_WRITE_ZEROES, .offset = from, .len = to - from, .unmap = true};
+
+    return from < to ? img_execute(im, &r) : 0;
+}
+
 int disk_resize(struct img *im, u64 size, struct err *e)
 {
+    u64 old = im->b.size;
     int r = refuse(im, im->fmt->resize, "resize", e);
 
-    if (!r)
-        r = img_flush(im);
     if (r)
         return r;
     if (!size || size > (u64)INT64_MAX - 4096) {
         err_set(e, EINVAL, "a size of %llu bytes", (unsigned long long)size);
         return err_prefix(e, "%s", im->path);
     }
+    size = align_up(size, DISK_SECTOR);
+    /* What is cut off must not come back when the disk grows again. */
+    if (im->fmt->unmap)
+        r = zero(im, min(size, old), old);
+    if (!r)
+        r = img_flush(im);
+    if (r) {
+        err_set(e, -r, "%s", strerror(-r));
+        return err_prefix(e, "%s", im->path);
+    }
     lock_image(im);
-    r = im->fmt->resize(im, align_up(size, DISK_SECTOR), e);
+    r = im->fmt->resize(im, size, e);
     unlock_image(im);
+    /* Nor must a longer parent show in what is new. */
+    if (!r && im->parent && im->parent->b.size > old) {
+        r = zero(im, old, max(old, min(size, im->parent->b.size)));
+        if (r)
+            err_set(e, -r, "%s", strerror(-r));
+    }
     return r ? err_prefix(e, "%s", im->path) : 0;
 }
 

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "simfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SECTOR = 512 };
+
+struct sim_file {
+    struct file f; /* first */
+    struct sim *s;
+    struct sim_data *d;
+};
+
+void sim_init(struct sim *s);
+
+static void grow(struct sim_data *d, u64 size)
+{
+    u64 room = d->room ? d->room : 65536;
+
+    if (size <= d->room)
+        return;
+    while (room < size)
+        room *= 2;
+    d->now = realloc(d->now, room);
+    d->durable = realloc(d->durable, room);
+    BUG_ON(!d->now || !d->durable);
+    memset(d->now + d->room, 0, room - d->room);
+    memset(d->durable + d->room, 0, room - d->room);
+    d->room = room;
+}
+
+static void forget(struct sim_data *d)
+{
+    while (d->first) {
+        struct sim_write *w = d->first;
+
+        d->first = w->next;
+        free(w->data);
+        free(w);
+    }
+    d->last = &d->first;
+}
+
+struct sim_data *sim_find(struct sim *s, const char *name)
+{
+    for (unsigned i = 0; i < s->files; i++)
+        if (!strcmp(s->file[i]->name, name))
+            return s->file[i];
+    return NULL;
+}
+
+static struct sim_data *add(struct sim *s, const char *name)
+{
+    struct sim_data *d = calloc(1, sizeof(*d));
+
+    BUG_ON(!d || s->files == SIM_FILES);
+    snprintf(d->name, sizeof(d->name), "%s", name);
+    d->last = &d->first;
+    grow(d, 1);
+    s->file[s->files++] = d;
+    return d;
+}
+
+void sim_put(struct sim *s, const char *name, const void *data, u64 size)
+{
+    struct sim_data *d = sim_find(s, name);
+
+    if (!d)
+        d = add(s, name);
+    forget(d);
+    grow(d, size);
+    memset(d->now, 0, d->room);
+    if (data)
+        memcpy(d->now, data, size);
+    memcpy(d->durable, d->now, d->room);
+    d->size = d->durable_size = size;
+}
+
+/* ------------------------------------------------------------------- a change -- */
+
+static void apply(struct sim_data *d, u8 *to, u64 *size, const struct sim_write *w, u64 from,
+                  u64 len)
+{
+    if (w->truncate) {
+        if (w->off < *size)
+            memset(to + w->off, 0, *size - w->off);
+        *size = w->off;
+        return;
+    }
+    if (w->data)
+        memcpy(to + w->off + from, w->data + from, len);
+    else
+        memset(to + w->off + from, 0, len);
+    if (w->data && w->off + from + len > *size)
+        *size = w->off + from + len;
+}
+
+static void change(struct sim_data *d, u64 off, u64 len, u8 *data, bool truncate)
+{
+    struct sim_write *w = malloc(sizeof(*w));
+
+    BUG_ON(!w);
+    *w = (struct sim_write){.off = off, .len = len, .data = data, .truncate = truncate};
+    grow(d, off + len);
+    apply(d, d->now, &d->size, w, 0, len);
+    *d->last = w;
+    d->last = &w->next;
+}
+
+static void flush(struct sim_data *d)
+{
+    for (struct sim_write *w = d->first; w; w = w->next)
+        apply(d, d->durable, &d->durable_size, w, 0, w->len);
+    forget(d);
+}
+
+/* 0, or the error that this call has; for SIM_SHORT *len shrinks. */
+static int fault(struct sim *s, enum blk_op op, const struct sim_data *d, u64 off, u64 *len)
+{
+    u64 n = s->calls++;
+
+    if (s->limit && op != BLK_FLUSH && (off > s->limit || *len > s->limit - off))
+        return -ENOSPC;
+    if (s->fault == SIM_NONE || n < s->fault_at || n >= s->fault_at + s->fault_count)
+        return 0;
+    switch (s->fault) {
+    case SIM_ENOSPC:
+        return op == BLK_WRITE && off + *len > d->size ? -ENOSPC : 0;
+    case SIM_SHORT:
+        *len = op == BLK_WRITE ? *len / 2 / SECTOR * SECTOR : 0;
+        return -EIO;
+    default:
+        return -EIO;
+    }
+}
+
+static u8 *gather(const struct blk_req *r, u64 len)
+{
+    u8 *p = malloc(len + 1);
+    u64 n = 0;
+
+    BUG_ON(!p);
+    for (int i = 0; i < r->niov && n < len; i++) {
+        u64 k = min((u64)r->iov[i].iov_len, len - n);
+
+        memcpy(p + n, r->iov[i].iov_base, k);
+        n += k;
+    }
+    return p;
+}
+
+static void scatter(const struct sim_data *d, const struct blk_req *r)
+{
+    u64 at = r->offset;
+
+    for (int i = 0; i < r->niov; i++) {
+        u64 k = r->iov[i].iov_len, there = at < d->size ? min(d->size - at, k) : 0;
+
+        if (there)
+            memcpy(r->iov[i].iov_base, d->now + at, there);
+        memset((u8 *)r->iov[i].iov_base + there, 0, k - there);
+        at += k;
+    }
+}
+
+static int sim_execute(struct file *f, const struct blk_req *r)
+{
+    struct sim *s = ((struct sim_file *)f)->s;
+    struct sim_data *d = ((struct sim_file *)f)->d;
+    u64 len = r->len;
+    int k = 0;
+
+    if (r->op != BLK_READ && s->hook)
+        s->hook(s, s->opaque);
+    pthread_mutex_lock(&s->lock);
+    if (r->op != BLK_READ)
+        k = fault(s, r->op, d, r->offset, &len);
+    switch (r->op) {
+    case BLK_READ:
+        scatter(d, r);
+        break;
+    case BLK_WRITE:
+        if ((!k || s->fault == SIM_SHORT) && len && k != -ENOSPC)
+            change(d, r->offset, len, gather(r, len), false);
+        if (!k && r->fua)
+            flush(d);
+        break;
+    case BLK_FLUSH:
+        if (!k)
+            flush(d);
+        break;
+    default:
+        if (!k && r->offset < d->size)
+            change(d, r->offset, min(len, d->size - r->offset), NULL, false);
+        break;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return k;
+}
+
+static void sim_submit(struct file *f, struct blk_req *r)
+{
+    r->done(r, sim_execute(f, r));
+}
+
+static int sim_truncate(struct file *f, u64 size)
+{
+    struct sim *s = ((struct sim_file *)f)->s;
+    struct sim_data *d = ((struct sim_file *)f)->d;
+    u64 len = 0;
+    int k;
+
+    if (s->hook)
+        s->hook(s, s->opaque);
+    pthread_mutex_lock(&s->lock);
+    k = fault(s, BLK_WRITE, d, size, &len);
+    if (!k)
+        change(d, size, 0, NULL, true);
+    pthread_mutex_unlock(&s->lock);
+    return k;
+}
+
+static void sim_close(struct file *f)
+{
+    struct sim_file *sf = (struct sim_file *)f;
+
+    sf->d->users--;
+    free(f->path);
+    free(sf);
+}
+
+static const struct file_ops sim_ops = {
+    .execute = sim_execute, .submit = sim_submit, .truncate = sim_truncate, .close = sim_close};
+
+static int sim_open(struct disk_io *io, struct file **f, const char *path, unsigned flags,
+                    const struct disk_options *o, struct err *e)
+{
+    struct sim *s = (struct sim *)io;
+    struct sim_file *sf;
+    struct sim_data *d;
+
+    if (!strncmp(path, "./", 2))
+        path += 2;
+    d = sim_find(s, path);
+    if (!d && !(flags & FILE_CREATE))
+        return err_set(e, ENOENT, "%s", strerror(ENOENT));
+    if (d && !d->size && !(flags & (FILE_CREATE | FILE_EMPTY_OK)))
+        return err_set(e, EINVAL, "is empty");
+    if (!d)
+        d = add(s, path);
+    sf = calloc(1, sizeof(*sf));
+    BUG_ON(!sf);
+    if (flags & FILE_CREATE)
+        sim_put(s, path, NULL, 0);
+    sf->s = s;
+    sf->d = d;
+    d->users++;
+    sf->f = (struct file){.ops = &sim_ops,
+                          .size = d->size,
+                          .block_size = 512,
+                          .readonly = !(flags & (FILE_WRITE | FILE_CREATE)),
+                          .dev = 1,
+                          .ino = (ino_t)(uintptr_t)d,
+                          .path = strdup(path)};
+    *f = &sf->f;
+    return 0;
+}
+
+void sim_init(struct sim *s)
+{
+    *s = (struct sim){.io = {.open = sim_open}};
+    pthread_mutex_init(&s->lock, NULL);
+}
+
+void sim_destroy(struct sim *s)
+{
+    for (unsigned i = 0; i < s->files; i++) {
+        BUG_ON(s->file[i]->users);
+        forget(s->file[i]);
+        free(s->file[i]->now);
+        free(s->file[i]->durable);
+        free(s->file[i]);
+    }
+    pthread_mutex_destroy(&s->lock);
+}
+
+void sim_crash(struct sim *s, struct sim *out, u64 *random, unsigned keep)
+{
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < s->files; i++) {
+        struct sim_data *d = s->file[i], *o;
+
+        sim_put(out, d->name, NULL, 0);
+        o = sim_find(out, d->name);
+        grow(o, d->room);
+        memcpy(o->now, d->durable, d->room);
+        o->size = d->durable_size;
+        for (struct sim_write *w = d->first; w; w = w->next) {
+            /* Some writes as a whole, some sector by sector. */
+            bool whole = sim_random(random) & 1;
+            bool yes = sim_random(random) % 256 < keep;
+
+            for (u64 k = 0; k < w->len || (w->truncate && !k);) {
+                u64 n = min(w->len - k, SECTOR - (w->off + k) % SECTOR);
+
+                if (!whole)
+                    yes = sim_random(random) % 256 < keep;
+                if (yes)
+                    apply(o, o->now, &o->size, w, k, n);
+                k += max(n, 1ull);
+            }
+        }
+        memcpy(o->durable, o->now, o->room);
+        o->durable_size = o->size;
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+int sim_save(struct sim *s, const char *name, const char *path)
+{
+    struct sim_data *d = sim_find(s, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    bool ok = d && fd >= 0 && write(fd, d->now, d->size) == (ssize_t)d->size;
+
+    if (fd >= 0)
+        close(fd);
+    return ok ? 0 : -EIO;
+}
