@@ -239,6 +239,12 @@ static u64 compare_exchange(void *p, u64 a, u64 b, unsigned size, bool locked)
     }
 }
 
+/* What a 32-bit CMPXCHG that compares unequal does to its destination register. */
+static void host_cmpxchg_fails(u64 *reg, u64 acc, u64 b)
+{
+    asm("cmpxchgl %k2, %k0" : "+r"(*reg), "+a"(acc) : "r"(b) : "cc");
+}
+
 void exec_cmpxchg(struct cpu *c, const struct insn *i)
 {
     const struct operand *d = &i->opnd[0], *s = &i->opnd[1];
@@ -258,11 +264,11 @@ void exec_cmpxchg(struct cpu *c, const struct insn *i)
     }
     host_sub(acc, old, size, &ax);
     flags_from_ax(c, ax);
-    /* A 32-bit register destination is written back (and zero-extended) on failure, too; so is
-     * EAX, but only on failure. */
+    /* EAX is written, and zero-extended, only on failure; whether a 32-bit register destination
+     * is zero-extended then differs between processors: as on the host. */
     if (old != acc) {
-        if (d->kind != OPND_MEM)
-            reg_write(c, d, old);
+        if (d->kind == OPND_GPR && size == 4)
+            host_cmpxchg_fails(&c->s.gpr[d->reg], acc, b);
         gpr_write(c, RAX, size, old);
     }
 }

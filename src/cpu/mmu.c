@@ -767,6 +767,8 @@ void mmu_flush_all(struct cpu *c)
     memset(c->ram, 0, sizeof(c->ram));
 }
 
+u8 tlb_nowhere[PAGE_SIZE];
+
 void mmu_init(struct cpu *c)
 {
     c->tlb_epoch = 1;

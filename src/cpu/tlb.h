@@ -10,7 +10,9 @@
  *
  * so a tag that must never match ("no right, MMIO, page with code, A or D bit still to be set:
  * ask the slow path") cannot be all ones.  It is a page that belongs to another entry's place:
- * tlb_none(index).
+ * tlb_none(index).  Translated code looks for the stack's page where it was last time, without
+ * computing the place; so that page is also a non-canonical one that nobody has a stack in, and an
+ * empty entry's host memory is one that may be written.
  */
 #ifndef WIRT_CPU_TLB_H
 #define WIRT_CPU_TLB_H
@@ -23,7 +25,7 @@ enum tlb_access { TLB_READ, TLB_WRITE, TLB_EXEC };
 
 struct tlb_entry {
     u64 tag[3]; /* by enum tlb_access */
-    u8 *host;   /* the page, valid when any tag is not tlb_none() */
+    u8 *host;   /* the page; tlb_nowhere in an empty entry */
 };
 _Static_assert(sizeof(struct tlb_entry) == 32, "translated code shifts by 5");
 
@@ -53,13 +55,17 @@ static inline struct tlb_entry *tlb_entry(struct tlb *t, u64 lin)
 /* The tag that no address whose place is entry `index` can match. */
 static inline u64 tlb_none(unsigned index)
 {
-    return index ? 0 : 1ull << 12;
+    u64 page = 0x8b5d3c0f7a290ull;
+    return (index == (page & (TLB_SIZE - 1)) ? page + 1 : page) << 12;
 }
+
+extern u8 tlb_nowhere[4096];
 
 static inline void tlb_entry_clear(struct tlb *t, unsigned index)
 {
     struct tlb_entry *e = &t->e[index];
     e->tag[TLB_READ] = e->tag[TLB_WRITE] = e->tag[TLB_EXEC] = tlb_none(index);
+    e->host = tlb_nowhere;
 }
 
 /* To be called when an entry is filled for another page than before; global: CR4.PGE and G. */

@@ -122,8 +122,11 @@ void labels_find(struct trans *t)
         if (!i->nops || i->opnd[0].kind != OPND_REL || i->op == OP_call)
             continue;
         struct tinsn *to = insn_at(t, t->insns[k].rip + i->len + i->imm);
-        if (to)
-            to->label = true;
+        if (!to)
+            continue;
+        to->from = to->label ? min(to->from, (u8)k) : (u8)k;
+        to->loop = (to->label && to->loop) || to <= &t->insns[k];
+        to->label = true;
     }
 }
 

@@ -7,8 +7,8 @@
  * what stands in cpu.code_map for the target's virtual page with the cpage that it was linked to: a
  * changed mapping, or one that was flushed, goes to the stub again.
  *
- * An indirect jump or return looks the target up in soft.jumps by its low bits, and checks the page
- * in the same way.
+ * An indirect jump or return looks the target up in soft.jumps by its low bits and goes to
+ * CHECK_BYTES before the target's entry, where the target itself checks its page in the same way.
  *
  * Every loop has a jump backwards or an indirect one: these look at soft.kick.
  */
@@ -35,7 +35,7 @@ static void link_same_page(struct trans *t, u8 *rel32, u64 target)
     struct soft *sc = t->sc;
     u16 off = (u16)(target - t->page_rip);
 
-    if (off == sc->blocks[t->block].off) {
+    if (off == sc->blocks[t->block].off && !t->plain) {
         emit_patch(rel32, t->entry);
         return;
     }
@@ -44,7 +44,7 @@ static void link_same_page(struct trans *t, u8 *rel32, u64 target)
         emit_patch(rel32, sc->rw + b->entry);
         return;
     }
-    struct stub *s = stub_add(t, rel32, sc->thunk_link);
+    struct stub *s = stub_add(t, rel32, t->thunks->link);
     s->patch = rel32;
     s->rip = target;
 }
@@ -52,11 +52,11 @@ static void link_same_page(struct trans *t, u8 *rel32, u64 target)
 static void check_kick(struct trans *t, u64 rip)
 {
     emit_alu_mem_imm(t->e, 7, false, mem_gs(SOFT_OFF(kick)), 0);
-    struct stub *s = stub_add(t, emit_jcc(t->e, CC_NE), t->sc->thunk_leave);
+    struct stub *s = stub_add(t, emit_jcc(t->e, CC_NE), t->thunks->leave);
     s->rip = rip;
 }
 
-static u32 code_map_off(u64 rip)
+u32 code_map_off(u64 rip)
 {
     return SOFT_OFF(c.code_map.page) + 4 * (u32)(rip >> PAGE_SHIFT & (CODE_MAP_SIZE - 1));
 }
@@ -65,23 +65,30 @@ void exit_direct(struct trans *t, u64 target)
 {
     struct emit *e = t->e;
 
-    if (target <= t->insns[t->cur].rip)
-        check_kick(t, target);
-    if (same_page(t, target)) {
+    if (same_page(t, target) && target <= t->insns[t->cur].rip) {
         const struct tinsn *to = insn_at(t, target);
+        emit_alu_mem_imm(e, 7, false, mem_gs(SOFT_OFF(kick)), 0);
         if (to && to <= &t->insns[t->cur])
-            emit_jmp_to(e, to->host);
+            emit_jcc_to(e, CC_E, to->host);
         else
-            link_same_page(t, emit_jmp(e), target);
+            link_same_page(t, emit_jcc(e, CC_E), target);
+        struct stub *kicked = stub_add(t, emit_jmp(e), t->thunks->leave);
+        kicked->rip = target;
         return;
     }
+    if (same_page(t, target)) {
+        link_same_page(t, emit_jmp(e), target);
+        return;
+    }
+    if (target <= t->insns[t->cur].rip)
+        check_kick(t, target);
     /* cmp dword gs:[code_map], cpage; the number is not known yet */
     emit_rm(e, 0x81, 7, mem_gs(code_map_off(target)));
     u8 *check = e->p;
     emit32(e, UINT32_MAX);
     u8 *miss = emit_jcc(e, CC_NE), *jmp = emit_jmp(e);
     emit_patch(jmp, e->p);
-    struct stub *s = stub_add(t, miss, t->sc->thunk_link);
+    struct stub *s = stub_add(t, miss, t->thunks->link);
     s->rip = target;
     s->patch = jmp;
     s->check = check;
@@ -99,26 +106,16 @@ void exit_indirect(struct trans *t)
     emit8(e, 4);
     emit_rm(e, X_CMP_LOAD | E_W, S0,
             mem_gs_index(S1, jumps + (u32)offsetof(struct jump_entry, rip)));
-    stub_add(t, emit_jcc(e, CC_NE), sc->thunk_jump);
+    stub_add(t, emit_jcc(e, CC_NE), t->thunks->jump);
     emit_alu_mem_imm(e, 7, false, mem_gs(SOFT_OFF(kick)), 0);
-    stub_add(t, emit_jcc(e, CC_NE), sc->thunk_jump);
-    emit_rr(e, 0xc1 | E_W, 5, S0); /* shr 12 */
-    emit8(e, PAGE_SHIFT);
-    emit_alu_imm(e, 4, false, S0, CODE_MAP_SIZE - 1);
-    struct ememory x = {NOREG, S0, 2, true, (s32)SOFT_OFF(c.code_map.page)};
-    emit_rm(e, X_MOV_LOAD, S0, x);
-    emit_rm(e, X_CMP_LOAD, S0, mem_gs_index(S1, jumps + (u32)offsetof(struct jump_entry, cpage)));
-    struct stub *s = stub_add(t, emit_jcc(e, CC_NE), sc->thunk_jump);
-    s->lookup = true;
-    s->lin = jumps;
-    emit_rm(e, X_MOV_LOAD, S0, mem_gs_index(S1, jumps + (u32)offsetof(struct jump_entry, host)));
-    emit_rr(e, X_JMP_IND, 4, S0);
+    stub_add(t, emit_jcc(e, CC_NE), t->thunks->jump);
+    emit_rm(e, X_JMP_IND, 4, mem_gs_index(S1, jumps + (u32)offsetof(struct jump_entry, host)));
 }
 
 void gen_interp(struct trans *t, struct tinsn *ti, bool ends)
 {
     flags_keep(t, live_in(ti));
-    struct stub *s = stub_add(t, emit_jmp(t->e), t->sc->thunk_insn);
+    struct stub *s = stub_add(t, emit_jmp(t->e), t->thunks->insn);
     s->insn = (u16)t->cur;
     s->rip = ends;
     t->form = FORM_BOTH;
@@ -297,13 +294,17 @@ static void site_emit(struct trans *t, const struct stub *s, u8 *lea)
         emit8(e, 0xcc);
     if (s->insn != TRANS_EXIT) {
         const struct tinsn *ti = &t->insns[s->insn];
-        bool insn = s->thunk == t->sc->thunk_insn, ends = insn && s->rip;
+        bool insn = s->thunk == t->thunks->insn, ends = insn && s->rip;
         st.rip = ti->rip;
-        st.len = ti->i.len;
+        st.len = ti->i.len & 15;
+        st.shared = s->shared;
         st.size = s->size;
         st.align = s->align;
         st.retry = s->retry ? cache_off(t->sc, s->retry) : 0;
-        st.next = ends ? 0 : cache_off(t->sc, t->insns[s->insn + 1].host);
+        if (s->shared)
+            st.next = cache_off(t->sc, s->patch);
+        else
+            st.next = ends ? 0 : cache_off(t->sc, t->insns[s->insn + 1].host);
         if (insn) {
             st.decoded = true;
             st.i = ti->i;
@@ -318,21 +319,42 @@ static void site_emit(struct trans *t, const struct stub *s, u8 *lea)
     e->p += size;
 }
 
+/* A failed check: its address into S0 again, and what can be put right without leaving. */
+static void check_failed(struct trans *t, struct stub *s)
+{
+    struct emit *e = t->e;
+
+    emit_rm(e, X_XOR_LOAD | E_W, S0,
+            mem_gs_index(S1, t->tlb + (u32)offsetof(struct tlb_entry,
+                                                    tag[s->write ? TLB_WRITE : TLB_READ])));
+    if (s->stack) { /* another page than last time? */
+        mem_place(t);
+        emit_rm(e, X_CMP_LOAD, S1, mem_gs(mem_stack_place(t)));
+        u8 *same = emit_jcc8(e, CC_E);
+        emit_rm(e, X_MOV_STORE, S1, mem_gs(mem_stack_place(t)));
+        emit_jmp_to(e, s->retry);
+        emit_here8(e, same);
+    }
+    if (s->shared) { /* over the page's end: to the plain translation, once that is known */
+        emit_rr(e, X_MOV_LOAD, S1, S0);
+        emit_alu_imm(e, 4, false, S1, PAGE_MASK);
+        emit_alu_imm(e, 7, false, S1, (s32)(PAGE_SIZE - s->size));
+        s->patch = emit_jcc(e, CC_A);
+        emit_patch(s->patch, e->p);
+    }
+}
+
 void stubs_emit(struct trans *t)
 {
     struct emit *e = t->e;
 
     for (unsigned n = 0; n < t->nstubs; n++) {
-        const struct stub *s = &t->stubs[n];
+        struct stub *s = &t->stubs[n];
         emit_patch(s->from, e->p);
-        if (s->insn != TRANS_EXIT && s->const_lin)
+        if (s->const_lin)
             emit_mov_imm(e, S0, s->lin);
-        else if (s->insn != TRANS_EXIT && s->lookup)
-            emit_rm(e, X_XOR_LOAD | E_W, S0,
-                    mem_gs_index(S1, t->tlb + (u32)offsetof(struct tlb_entry,
-                                                            tag[s->write ? TLB_WRITE : TLB_READ])));
         else if (s->lookup)
-            emit_rm(e, X_MOV_LOAD | E_W, S0, mem_gs_index(S1, (u32)s->lin));
+            check_failed(t, s);
         u8 *lea = emit_lea_rip(e, S1);
         emit_jmp_to(e, s->thunk);
         site_emit(t, s, lea);

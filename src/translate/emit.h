@@ -125,6 +125,7 @@ enum {
     X_MOV8_STORE = 0x88,
     X_MOV_MI = 0xc7,
     X_LEA = 0x8d,
+    X_OR_LOAD = 0x0b,
     X_XOR_LOAD = 0x33,
     X_CMP_LOAD = 0x3b,
     X_ADD_LOAD = 0x03,

@@ -158,7 +158,7 @@ void soft_turn(struct soft *sc)
         return;
     }
     flags_in(sc);
-    sc->enter(sc, sc->rx + b->entry);
+    sc->thunks[sc->key & KEY_64 ? 1 : 0].enter(sc, sc->rx + b->entry);
 }
 
 static enum run_exit soft_loop(struct soft *sc)

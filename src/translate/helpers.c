@@ -85,10 +85,6 @@ static u16 current_key(const struct soft *sc)
             !segment_flat(c, DS, 3, true) || !segment_flat(c, ES, 3, true) ||
             !segment_flat(c, SS, 3, true) || !(c->seg_ok[CS] & 1))
             return KEY_BAD;
-        if (segment_flat(c, FS, 3, false))
-            key |= KEY_FS;
-        if (segment_flat(c, GS, 3, false))
-            key |= KEY_GS;
     }
     if (c->user)
         key |= KEY_USER;
@@ -102,11 +98,20 @@ static u16 current_key(const struct soft *sc)
     return key;
 }
 
+/* Addresses in such a segment are made to miss every TLB entry, which are below 2^32 here. */
+static void find_far_segments(struct soft *sc)
+{
+    for (unsigned s = FS; s <= GS; s++)
+        sc->far_seg[s - FS] = segment_flat(&sc->c, s, 3, false) ? 0 : 1ull << 63;
+}
+
 void soft_refresh(struct soft *sc)
 {
     struct cpu *c = &sc->c;
 
     sc->key = current_key(sc);
+    if (!(sc->key & KEY_64))
+        find_far_segments(sc);
     if (unlikely(sc->jumps_key[c->mmu_idx] != sc->key) && !(sc->key & KEY_BAD)) {
         sc->jumps_key[c->mmu_idx] = sc->key;
         for (unsigned i = 0; i < JUMPS_SIZE; i++)
@@ -244,10 +249,15 @@ const void *help_jump(struct soft *sc, struct site *st, u64 target)
         return leave(sc, target);
     sc->jumps[sc->c.mmu_idx][target & (JUMPS_SIZE - 1)] = (struct jump_entry){
         .rip = target,
-        .host = (u32)(uintptr_t)(sc->rx + b->entry),
-        .cpage = b->cpage,
+        .host = sc->rx + b->entry - CHECK_BYTES,
     };
     return sc->rx + b->entry;
+}
+
+/* Came to a block by an indirect jump, but its page may not be mapped so any more. */
+const void *help_moved(struct soft *sc, struct site *st, u64 unused)
+{
+    return help_jump(sc, st, st->rip);
 }
 
 /* One instruction by the interpreter; goes on behind it when nothing else came up. */
@@ -280,11 +290,52 @@ const void *help_insn(struct soft *sc, struct site *st, u64 unused)
     if (!next || c->leave || c->s.rip != next_rip || sc->changes != changes ||
         c->tlb_epoch != epoch || kicked(sc))
         return NULL;
-    if (!(key & KEY_64) && current_key(sc) != key)
-        return NULL;
+    if (!(key & KEY_64)) {
+        if (current_key(sc) != key)
+            return NULL;
+        find_far_segments(sc);
+    }
     if (live && !vec_load(sc))
         return NULL;
     return sc->rx + next;
+}
+
+/* The plain translation of code that is running: see share.c. */
+static struct block *plain_block(struct soft *sc, u64 rip, u32 block)
+{
+    vec_save(sc);
+    struct cpage p = sc->cpages[sc->blocks[block].cpage];
+    u32 id = cpage_get(sc, p.vpage, p.ram_page, p.key | KEY_PLAIN);
+    struct block *b = block_find(sc, id, rip & PAGE_MASK);
+
+    if (b)
+        return b;
+    if (sc->e.end - sc->e.p < CACHE_SLACK || sc->nblocks == BLOCKS_MAX) {
+        cache_flush(sc);
+        return NULL;
+    }
+    if (soft_cpage(sc, rip) != sc->blocks[block].cpage)
+        return NULL;
+    return translate_block(sc, id, rip,
+                           sc->c.vm->mem.hva + (p.ram_page << PAGE_SHIFT) + (rip & PAGE_MASK));
+}
+
+/* The check of a group, at the start of its range. */
+static const void *shared_miss(struct soft *sc, struct site *st, u64 lin, enum tlb_access a)
+{
+    u64 rip = st->rip, changes = sc->changes;
+    u32 patch = st->next;
+    bool crosses = (lin & PAGE_MASK) + st->size > PAGE_SIZE;
+
+    if (!crosses && !(lin & st->align) && mmu_fill(&sc->c, lin, a) &&
+        tlb_lookup(sc->c.tlb, lin, st->size, a))
+        return sc->rx + st->retry;
+    struct block *b = plain_block(sc, rip, st->block);
+    if (!b)
+        return leave(sc, rip);
+    if (crosses && changes == sc->changes)
+        emit_patch(sc->rw + patch, sc->rw + b->entry);
+    return sc->rx + b->entry;
 }
 
 static const void *access_miss(struct soft *sc, struct site *st, u64 lin, enum tlb_access a)
@@ -292,6 +343,10 @@ static const void *access_miss(struct soft *sc, struct site *st, u64 lin, enum t
     struct cpu *c = &sc->c;
 
     sc->stats.fills++;
+    if (st->shared)
+        return shared_miss(sc, st, lin, a);
+    if (lin > UINT32_MAX && !(sc->key & KEY_64)) /* find_far_segments() */
+        return help_insn(sc, st, 0);
     if ((lin & PAGE_MASK) + st->size <= PAGE_SIZE && !(lin & st->align) && mmu_fill(c, lin, a) &&
         tlb_lookup(c->tlb, lin, st->size, a))
         return sc->rx + st->retry;

@@ -51,6 +51,50 @@ static unsigned spilled_operands(const struct insn *i, const struct op_row *r, u
     return mask;
 }
 
+/* Does operand n need its old value? */
+static bool reads_operand(const struct tinsn *ti, unsigned n)
+{
+    return ti->row->access[n] & OPN_R || ti->i.opnd[n].size < 4;
+}
+
+/* A spilled register that ModRM.rm names is as good as memory, but that a 32-bit write clears the
+ * upper half; and what ModRM.reg gives to a plain operation can be had in ModRM.rm instead. */
+static bool gen_slot_operand(struct trans *t, const struct tinsn *ti)
+{
+    const struct insn *i = &ti->i;
+    struct insn turned = *i;
+    u8 rm = (u8)((i->modrm & 7) | (i->rex & REX_B ? 8 : 0));
+    u8 reg = (u8)((i->modrm >> 3 & 7) | (i->rex & REX_R ? 8 : 0));
+
+    if (!i->has_modrm || i->modrm < 0xc0 || ti->row->unit != UNIT_none || i->nops < 2 ||
+        i->vex || i->op == OP_xchg || i->op == OP_cmpxchg || i->op == OP_xadd)
+        return false;
+    for (unsigned n = 0; n < i->nops; n++)
+        if (i->opnd[n].kind != OPND_GPR && i->opnd[n].kind != OPND_IMM)
+            return false;
+    if ((i->op == OP_bt || i->op == OP_bts || i->op == OP_btr || i->op == OP_btc) &&
+        i->opnd[1].kind != OPND_IMM)
+        return false;
+    for (unsigned n = 0; n < i->nops; n++) {
+        const struct operand *o = &i->opnd[n];
+        if (o->kind != OPND_GPR || !spilled(o->reg))
+            continue;
+        if (ti->row->mode[n] == AM_E && !(ti->row->access[n] & OPN_W && o->size == 4)) {
+            struct ememory m = mem_gs(GPR_OFF(rm));
+            return (!spilled(reg) || i->opnd[1 - n].kind == OPND_IMM) &&
+                   emit_insn(t->e, i, ti->raw, &m, NOREG);
+        }
+        if (ti->row->mode[n] == AM_G && !(ti->row->access[n] & OPN_W) && !spilled(rm) && !i->map &&
+            o->size >= 4 && ((i->opcode & 0xc7) == 1 || i->opcode == 0x89)) {
+            struct ememory m = mem_gs(GPR_OFF(reg));
+            turned.opcode |= 2;
+            return emit_insn(t->e, &turned, ti->raw, &m, rm);
+        }
+        return false;
+    }
+    return false;
+}
+
 static bool gen_registers(struct trans *t, struct tinsn *ti)
 {
     unsigned used = spilled_operands(&ti->i, ti->row, OPN_R | OPN_W);
@@ -58,6 +102,14 @@ static bool gen_registers(struct trans *t, struct tinsn *ti)
 
     if (wants_host_flags(ti))
         flags_load(t, S0);
+    if (used && gen_slot_operand(t, ti)) {
+        flags_after(t, ti);
+        return true;
+    }
+    used = 0;
+    for (unsigned n = 0; n < ti->i.nops; n++)
+        if (ti->i.opnd[n].kind == OPND_GPR && spilled(ti->i.opnd[n].reg) && reads_operand(ti, n))
+            used |= BIT(ti->i.opnd[n].reg - S0);
     for (u8 n = 0; n < 2; n++)
         if (used >> n & 1)
             slot_load(t, S0 + n, S0 + n);
@@ -66,6 +118,8 @@ static bool gen_registers(struct trans *t, struct tinsn *ti)
     for (u8 n = 0; n < 2; n++)
         if (set >> n & 1)
             slot_store(t, S0 + n, S0 + n);
+    if (!used && !set)
+        t->held = t->held_before;
     flags_after(t, ti);
     return true;
 }
@@ -94,6 +148,13 @@ static void emit_high_byte(struct trans *t, struct tinsn *ti, struct ememory m)
     emit8(t->e, (u8)(0xc0 | r << 3 | (r + 4)));
 }
 
+/* S1 was not used for anything but the shared operand. */
+static void held_stays(struct trans *t, enum share_of which)
+{
+    if (share_ready(t, which))
+        t->held = t->held_before;
+}
+
 static bool gen_memory(struct trans *t, struct tinsn *ti)
 {
     const struct insn *i = &ti->i;
@@ -117,9 +178,19 @@ static bool gen_memory(struct trans *t, struct tinsn *ti)
             return false;
         align = 15;
     }
-    flags_keep(t, live_in(ti));
+    flags_keep_for(t, live_in(ti), SHARE_OPERAND);
     struct ememory m = mem_operand(t, o->size, ti->row->access[n] & OPN_W, align);
     bool load = wants_host_flags(ti);
+    if (reg_op < 4 && !load && !reads_operand(ti, reg_op)) { /* S0 is free as a destination */
+        if (!emit_insn(t->e, i, ti->raw, &m, S0))
+            return false;
+        slot_store(t, S0, i->opnd[reg_op].reg);
+        held_stays(t, SHARE_OPERAND);
+        flags_after(t, ti);
+        return true;
+    }
+    if (reg_op == 4 && !load)
+        held_stays(t, SHARE_OPERAND);
     if (reg_op < 4 || load) {
         emit_rm(t->e, X_LEA | E_W, S0, m);
         m = mem_at(S0, 0);
@@ -159,7 +230,7 @@ static bool gen_push(struct trans *t, struct tinsn *ti)
         return false;
     switch (o->kind) {
     case OPND_GPR: {
-        flags_keep(t, live_in(ti));
+        flags_keep_for(t, live_in(ti), SHARE_STACK);
         struct ememory m = mem_stack(t, RSP, -(s32)t->asize, t->asize, true);
         if (spilled(o->reg)) {
             emit_rm(e, X_LEA | E_W, S0, m);
@@ -167,11 +238,12 @@ static bool gen_push(struct trans *t, struct tinsn *ti)
             emit_rm(e, X_MOV_STORE | width(t), S1, mem_at(S0, 0));
         } else {
             emit_rm(e, X_MOV_STORE | width(t), o->reg, m);
+            held_stays(t, SHARE_STACK);
         }
         break;
     }
     case OPND_IMM: {
-        flags_keep(t, live_in(ti));
+        flags_keep_for(t, live_in(ti), SHARE_STACK);
         struct ememory m = mem_stack(t, RSP, -(s32)t->asize, t->asize, true);
         emit_rm(e, X_MOV_MI | width(t), 0, m);
         emit32(e, (u32)ti->i.imm);
@@ -203,12 +275,13 @@ static bool gen_pop(struct trans *t, struct tinsn *ti)
 
     if (ti->i.opsize != t->asize || o->kind != OPND_GPR)
         return false;
-    flags_keep(t, live_in(ti));
+    flags_keep_for(t, live_in(ti), SHARE_STACK);
     struct ememory m = mem_stack(t, RSP, 0, t->asize, false);
     u8 to = spilled(o->reg) ? S0 : o->reg;
     emit_rm(t->e, X_MOV_LOAD | width(t), to, m);
     if (spilled(o->reg))
         slot_store(t, S0, o->reg);
+    held_stays(t, SHARE_STACK);
     if (o->reg != RSP)
         move_sp(t, (s32)t->asize);
     return true;
@@ -273,7 +346,7 @@ static void gen_incdec32(struct trans *t, struct tinsn *ti)
 /* Leaves by the interpreter when the condition holds. */
 static void otherwise(struct trans *t, unsigned cc)
 {
-    struct stub *s = stub_add(t, emit_jcc(t->e, cc), t->sc->thunk_insn);
+    struct stub *s = stub_add(t, emit_jcc(t->e, cc), t->thunks->insn);
     s->insn = (u16)t->cur;
 }
 
@@ -357,11 +430,12 @@ static void need_vec(struct trans *t, struct tinsn *ti)
     u8 *retry = t->e->p;
     emit_rm(t->e, 0x80, 7, mem_gs(SOFT_OFF(vec_live)));
     emit8(t->e, 0);
-    struct stub *s = stub_add(t, emit_jcc(t->e, CC_E), t->sc->thunk_vec);
+    struct stub *s = stub_add(t, emit_jcc(t->e, CC_E), t->thunks->vec);
     s->insn = (u16)t->cur;
     s->retry = retry;
     t->form = FORM_MEM;
     t->vec_ready = true;
+    t->held_before = 0;
 }
 
 static bool vec_allowed(const struct trans *t, const struct tinsn *ti)

@@ -262,7 +262,7 @@ bool lockstep_turn(struct lockstep *l, struct soft *sc, const struct block *b)
         run_interpreter(l, sc, page, page_rip, end);
         flags_in(sc);
         __atomic_store_n(&sc->kick, 1, __ATOMIC_SEQ_CST);
-        sc->enter(sc, host);
+        sc->thunks[sc->key & KEY_64 ? 1 : 0].enter(sc, host);
         u64 at = c->s.rip - page_rip;
         const struct step *p = agrees(l, sc, at < PAGE_SIZE ? flags_read(c, page, at) : 0);
         if (p) {

@@ -37,6 +37,12 @@ void flags_keep(struct trans *t, u32 live)
     }
 }
 
+void flags_keep_for(struct trans *t, u32 live, enum share_of which)
+{
+    if (!share_ready(t, which))
+        flags_keep(t, live);
+}
+
 void flags_load(struct trans *t, u8 park)
 {
     struct emit *e = t->e;
@@ -62,10 +68,6 @@ bool mem_supported(const struct trans *t, const struct insn *i)
         return true;
     if (i->seg == CS)
         return false; /* never writable */
-    if (i->seg == FS)
-        return t->key & KEY_FS;
-    if (i->seg == GS)
-        return t->key & KEY_GS;
     return true;
 }
 
@@ -129,6 +131,11 @@ void mem_lea(struct trans *t, const struct insn *i, u8 reg, bool wide)
 
 /* ------------------------------------------------------------ checks -- */
 
+u32 mem_stack_place(const struct trans *t)
+{
+    return SOFT_OFF(place[0]) + 4u * t->sc->c.mmu_idx;
+}
+
 static u32 tag_off(const struct trans *t, bool write)
 {
     return t->tlb + (u32)offsetof(struct tlb_entry, tag[write ? TLB_WRITE : TLB_READ]);
@@ -142,21 +149,19 @@ static u32 host_off(const struct trans *t)
 static struct stub *slow_stub(struct trans *t, u8 *from, u8 *retry, unsigned size, bool write,
                               u8 align)
 {
-    struct soft *sc = t->sc;
-    struct stub *s = stub_add(t, from, write ? sc->thunk_write : sc->thunk_read);
+    struct stub *s = stub_add(t, from, write ? t->thunks->write : t->thunks->read);
 
     s->retry = retry;
     s->insn = (u16)t->cur;
-    s->size = (u8)size;
+    s->size = (u16)size;
     s->write = write;
     s->align = align;
     return s;
 }
 
-struct ememory mem_check(struct trans *t, u8 *retry, unsigned size, bool write, u8 align)
+void mem_place(struct trans *t)
 {
     struct emit *e = t->e;
-    struct stub *s;
 
     /* rorx S1d, S0d, 7 */
     emit8(e, 0xc4);
@@ -166,19 +171,68 @@ struct ememory mem_check(struct trans *t, u8 *retry, unsigned size, bool write, 
     emit8(e, 0xda);
     emit8(e, 7);
     emit_alu_imm(e, 4, false, S1, (TLB_SIZE - 1) << 5);
-    emit_rm(e, X_XOR_LOAD | E_W, S0, mem_gs_index(S1, tag_off(t, write)));
-    if (align) {
-        emit_rr(e, X_TEST_MI | E_W, 0, S0);
-        emit32(e, (u32) ~(PAGE_MASK & ~(u32)align));
-        s = slow_stub(t, emit_jcc(e, CC_NE), retry, size, write, align);
-    } else {
-        emit_alu_imm(e, 7, true, S0, (s32)(PAGE_SIZE - size));
-        s = slow_stub(t, emit_jcc(e, CC_A), retry, size, write, align);
-    }
+}
+
+/* What a check is for. */
+struct check {
+    u8 *retry;
+    unsigned size;
+    u8 align;
+    bool write, stack, shared;
+};
+
+static void check_stub(struct trans *t, const struct check *c, u8 *from)
+{
+    struct stub *s = slow_stub(t, from, c->retry, c->size, c->write, c->align);
+
     s->lookup = true;
+    s->stack = c->stack;
+    s->shared = c->shared;
+}
+
+/* The address is in S0. */
+static struct ememory check(struct trans *t, const struct check *c)
+{
+    struct emit *e = t->e;
+
+    if (c->stack)
+        emit_rm(e, X_MOV_LOAD, S1, mem_gs(mem_stack_place(t)));
+    else
+        mem_place(t);
+    emit_rm(e, X_XOR_LOAD | E_W, S0, mem_gs_index(S1, tag_off(t, c->write)));
+    if (c->align) {
+        emit_rr(e, X_TEST_MI | E_W, 0, S0);
+        emit32(e, (u32) ~(PAGE_MASK & ~(u32)c->align));
+        check_stub(t, c, emit_jcc(e, CC_NE));
+    }
+    if (!c->align || c->shared) {
+        emit_alu_imm(e, 7, true, S0, (s32)(PAGE_SIZE - c->size));
+        check_stub(t, c, emit_jcc(e, CC_A));
+    }
     emit_rm(e, X_MOV_LOAD | E_W, S1, mem_gs_index(S1, host_off(t)));
     t->form = FORM_MEM;
+    t->held_before = 0;
     return mem_sum(S1, S0);
+}
+
+struct ememory mem_check(struct trans *t, u8 *retry, unsigned size, bool write, u8 align)
+{
+    struct check c = {.retry = retry, .size = size, .align = align, .write = write};
+    return check(t, &c);
+}
+
+/* The check of a whole group, from the address in S0 on; the operand `at` bytes behind that. */
+static struct ememory check_group(struct trans *t, struct group *g, u8 *retry, bool stack, s32 at)
+{
+    struct check c = {.retry = retry,
+                      .size = (unsigned)(g->hi - g->lo),
+                      .align = g->align,
+                      .write = g->write,
+                      .stack = stack,
+                      .shared = true};
+
+    share_lead(t, g, check(t, &c));
+    return share_use(t, g, at);
 }
 
 /* The address is known now; it does not cross a page and is aligned. */
@@ -200,6 +254,7 @@ static struct ememory check_constant(struct trans *t, u64 lin, unsigned size, bo
     s->lin = lin;
     emit_rm(e, X_MOV_LOAD | E_W, S1, mem_gs(host_off(t) + place));
     t->form = FORM_MEM;
+    t->held_before = 0;
     return mem_at(S1, (s32)(lin & PAGE_MASK));
 }
 
@@ -207,27 +262,52 @@ struct ememory mem_operand(struct trans *t, unsigned size, bool write, u8 align)
 {
     const struct insn *i = &t->insns[t->cur].i;
     struct emit *e = t->e;
+    struct group *g = share_group(t, SHARE_OPERAND, write);
+    u8 *retry = e->p;
     u64 lin;
 
+    if (g) {
+        s32 at = share_at(t, SHARE_OPERAND);
+        if (g->ready)
+            return share_use(t, g, at);
+        struct insn start = *i;
+        start.disp -= at;
+        mem_lea(t, &start, S0, t->code64);
+        return check_group(t, g, retry, i->base == RSP, at);
+    }
     if (constant_address(t, i, &lin) && (lin & PAGE_MASK) + size <= PAGE_SIZE && !(lin & align))
         return check_constant(t, lin, size, write);
-    u8 *retry = e->p;
     mem_lea(t, i, S0, t->code64);
     if (i->seg >= FS)
         emit_rm(e, X_ADD_LOAD | (t->code64 ? E_W : 0), S0,
                 mem_gs((u32)offsetof(struct soft, c.s.seg[0].base) +
                        i->seg * (u32)sizeof(struct segment)));
-    return mem_check(t, retry, size, write, align);
+    if (i->seg >= FS && !t->code64)
+        emit_rm(e, X_OR_LOAD | E_W, S0, mem_gs(SOFT_OFF(far_seg[0]) + 8u * (i->seg - FS)));
+    struct check c = {.retry = retry,
+                      .size = size,
+                      .align = align,
+                      .write = write,
+                      .stack = i->base == RSP && i->seg < FS};
+    return check(t, &c);
 }
 
 struct ememory mem_stack(struct trans *t, u8 base, s32 disp, unsigned size, bool write)
 {
     struct emit *e = t->e;
     u8 *retry = e->p;
+    struct group *g = base == RSP ? share_group(t, SHARE_STACK, write) : NULL;
+    s32 at = g ? share_at(t, SHARE_STACK) : 0;
 
+    if (g && g->ready)
+        return share_use(t, g, at);
+    disp -= at;
     if (disp)
         emit_rm(e, X_LEA | (t->code64 ? E_W : 0), S0, mem_at(base, disp));
     else
         emit_rr(e, X_MOV_LOAD | (t->code64 ? E_W : 0), S0, base);
-    return mem_check(t, retry, size, write, 0);
+    if (g)
+        return check_group(t, g, retry, true, at);
+    struct check c = {.retry = retry, .size = size, .write = write, .stack = base == RSP};
+    return check(t, &c);
 }

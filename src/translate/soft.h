@@ -41,10 +41,9 @@ enum {
     KEY_USER = 1 << 1,
     KEY_VEC = 1 << 2, /* x87 and SSE may run */
     KEY_AVX = 1 << 3,
-    KEY_FS = 1 << 4, /* 32-bit: FS reaches all 4 GiB, readable and writable */
-    KEY_GS = 1 << 5,
-    KEY_AC = 1 << 6,  /* MMU_KERNEL_AC */
-    KEY_BAD = 1 << 7, /* not for the translator */
+    KEY_AC = 1 << 4,    /* MMU_KERNEL_AC */
+    KEY_PLAIN = 1 << 5, /* a translation without shared checks (share.c); never current */
+    KEY_BAD = 1 << 6,   /* not for the translator */
 };
 
 /* A virtual page of code as it is mapped now: its number, its bytes, its mode. */
@@ -61,7 +60,7 @@ struct block {
     u16 off, len;       /* guest bytes inside the page */
     u16 dep_lo, dep_hi; /* bytes of the page that flag analysis looked at */
     u16 live;           /* arithmetic flags wanted at its start */
-    u32 entry;          /* code cache offset that jumps go to */
+    u32 entry;          /* code cache offset that jumps go to; see CHECK_BYTES */
     u32 body;           /* of the current translation; 0 = stale */
     u32 primary;        /* not 0: stands for that block's bytes in its second page */
     u32 next_hash, next_in_page;
@@ -69,8 +68,7 @@ struct block {
 
 struct jump_entry {
     u64 rip;
-    u32 host; /* low half of the executable address; see soft.rx32 */
-    u32 cpage;
+    const u8 *host; /* of block.checked */
 };
 _Static_assert(sizeof(struct jump_entry) == 16, "translated code shifts by 4");
 
@@ -84,6 +82,7 @@ struct site {
         struct {       /* an instruction */
             u32 retry; /* the check again */
             u32 next;  /* the instruction after; 0 = the block ends */
+            /* of a shared check: rel32 of the jump to the plain translation */
         };
         struct {       /* an exit */
             u32 patch; /* rel32 of the jump */
@@ -91,14 +90,19 @@ struct site {
         };
     };
     u32 block;     /* index of the block that it is in */
-    u8 len;        /* of the instruction */
-    u8 size;       /* of the access */
+    u16 size;      /* of the access, or of a shared check's range */
     u8 align;      /* mask that the address must not meet */
-    u8 decoded;    /* i is there */
-    struct insn i; /* of thunk_insn's sites only */
+    u8 len : 4;    /* of the instruction */
+    u8 decoded : 1; /* i is there */
+    u8 shared : 1; /* the check of a group (share.c) */
+    struct insn i; /* of sites of thunks.insn only */
 } __attribute__((packed, aligned(4)));
 
-enum { SITE_BYTES = offsetof(struct site, i) };
+/*
+ * In front of a block's entry stand a struct site, and code for indirect jumps, which come to
+ * entry - CHECK_BYTES: it looks whether the block's page is still mapped where it was.
+ */
+enum { SITE_BYTES = offsetof(struct site, i), MOVED_BYTES = 12, CHECK_BYTES = 14 };
 
 /* One an engine: how many vCPUs have code of a page. */
 struct shared_code {
@@ -112,6 +116,18 @@ struct soft_stats {
     u64 enters;
 };
 
+struct soft;
+
+/* The ways into and out of translated code (thunks.c). */
+struct thunks {
+    void (*enter)(struct soft *sc, const void *host);
+    u8 *link, *jump, *read, *write, *insn, *leave, *vec, *cross, *stale, *moved;
+};
+
+/* 32-bit code has host registers to spare for the first share slots. */
+enum { SHARE_SLOTS = 48, SHARE_REGS = 6 };
+extern const u8 share_regs[SHARE_REGS];
+
 struct trans;
 
 struct soft {
@@ -123,6 +139,10 @@ struct soft {
     u64 tsc_offset; /* guest TSC - host TSC */
     u64 target;     /* where the entry thunk jumps to */
     u64 host_rsp;
+    u64 share[SHARE_SLOTS]; /* host addresses of ranges that were checked (share.c) */
+    u64 far_seg[2];         /* 32-bit code: FS, GS; not 0 puts addresses where no TLB entry is,
+                               because the segment is not all 4 GiB, readable and writable */
+    u32 place[MMU_SLOW];    /* where in the TLB the last stack access was */
     u8 vec_live; /* guest vector and x87 state is in the host's registers */
     u8 vec_avx;  /* XSAVE saves AVX state */
     u16 key;     /* current */
@@ -134,10 +154,7 @@ struct soft {
     u8 *rw, *rx;
     struct emit e;
     u8 *code_start; /* after the thunks */
-    u8 *thunk_link, *thunk_jump, *thunk_read, *thunk_write, *thunk_insn, *thunk_leave, *thunk_vec,
-        *thunk_cross, *thunk_stale;
-    void (*enter)(struct soft *sc, const void *host);
-
+    struct thunks thunks[2]; /* [1]: for 64-bit code */
     struct block *blocks;
     u32 nblocks;
     u32 *block_hash;
@@ -241,6 +258,7 @@ const void *help_insn(struct soft *sc, struct site *st, u64 unused);
 const void *help_leave(struct soft *sc, struct site *st, u64 unused);
 const void *help_vec(struct soft *sc, struct site *st, u64 unused);
 const void *help_stale(struct soft *sc, struct site *st, u64 unused);
+const void *help_moved(struct soft *sc, struct site *st, u64 unused);
 const void *help_cross(struct soft *sc, struct site *st, u64 unused);
 
 /* Puts guest vector state into s.x and the host's units in order, if it is not so already. */

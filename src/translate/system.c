@@ -17,7 +17,7 @@ static struct ememory mem_rflags(void)
 
 static void to_interpreter(struct trans *t, unsigned cc)
 {
-    struct stub *s = stub_add(t, emit_jcc(t->e, cc), t->sc->thunk_insn);
+    struct stub *s = stub_add(t, emit_jcc(t->e, cc), t->thunks->insn);
     s->insn = (u16)t->cur;
 }
 

@@ -16,8 +16,17 @@ static bool spilled(unsigned r)
     return r == S0 || r == S1;
 }
 
+/* Where a host register is kept while C runs: 32-bit code has share slots in the upper ones. */
+static u32 home(unsigned reg, bool code64)
+{
+    for (unsigned n = 0; n < SHARE_REGS && !code64; n++)
+        if (share_regs[n] == reg)
+            return SOFT_OFF(share[0]) + 8 * n;
+    return GPR_OFF(reg);
+}
+
 /* Loads guest flags and registers and jumps to soft.target. */
-static void load_and_go(struct emit *e)
+static void load_and_go(struct emit *e, bool code64)
 {
     emit_rm(e, X_MOV_LOAD, RAX, mem_gs(SOFT_OFF(flags)));
     emit8(e, 0x04); /* add al, 0x7f: OF */
@@ -25,18 +34,19 @@ static void load_and_go(struct emit *e)
     emit8(e, 0x9e); /* sahf */
     for (unsigned r = 0; r < 16; r++)
         if (!spilled(r))
-            emit_rm(e, X_MOV_LOAD | E_W, (u8)r, mem_gs(GPR_OFF(r)));
+            emit_rm(e, X_MOV_LOAD | E_W, (u8)r, mem_gs(home(r, code64)));
     emit_rm(e, X_JMP_IND, 4, mem_gs(SOFT_OFF(target)));
 }
 
-static u8 *make_exit(struct soft *sc, const void *helper, const u8 *go, const u8 *leave)
+static u8 *make_exit(struct soft *sc, bool code64, const void *helper, const u8 *go,
+                     const u8 *leave)
 {
     struct emit *e = &sc->e;
     u8 *start = e->p;
 
     for (unsigned r = 0; r < 16; r++)
         if (!spilled(r))
-            emit_rm(e, X_MOV_STORE | E_W, (u8)r, mem_gs(GPR_OFF(r)));
+            emit_rm(e, X_MOV_STORE | E_W, (u8)r, mem_gs(home(r, code64)));
     emit_rm(e, X_MOV_LOAD | E_W, RSP, mem_gs(SOFT_OFF(host_rsp)));
     emit_mov_imm(e, RDI, (u64)(uintptr_t)sc);
     emit_rr(e, X_MOV_LOAD | E_W, RSI, S1);
@@ -49,8 +59,9 @@ static u8 *make_exit(struct soft *sc, const void *helper, const u8 *go, const u8
     return start;
 }
 
-void thunks_make(struct soft *sc)
+static void make(struct soft *sc, bool code64)
 {
+    struct thunks *t = &sc->thunks[code64];
     struct emit *e = &sc->e;
     u8 *enter, *go, *leave;
 
@@ -74,17 +85,25 @@ void thunks_make(struct soft *sc)
     emit_rr(e, X_MOV_LOAD | E_W, RAX, RSI);
     go = e->p;
     emit_rm(e, X_MOV_STORE | E_W, RAX, mem_gs(SOFT_OFF(target)));
-    load_and_go(e);
+    load_and_go(e, code64);
 
-    sc->thunk_link = make_exit(sc, (const void *)help_link, go, leave);
-    sc->thunk_jump = make_exit(sc, (const void *)help_jump, go, leave);
-    sc->thunk_read = make_exit(sc, (const void *)help_read, go, leave);
-    sc->thunk_write = make_exit(sc, (const void *)help_write, go, leave);
-    sc->thunk_insn = make_exit(sc, (const void *)help_insn, go, leave);
-    sc->thunk_leave = make_exit(sc, (const void *)help_leave, go, leave);
-    sc->thunk_vec = make_exit(sc, (const void *)help_vec, go, leave);
-    sc->thunk_stale = make_exit(sc, (const void *)help_stale, go, leave);
-    sc->thunk_cross = make_exit(sc, (const void *)help_cross, go, leave);
-    sc->enter = (void (*)(struct soft *, const void *))(enter + e->rx);
-    BUG_ON(e->p > e->end);
+    const struct {
+        u8 **thunk;
+        const void *helper;
+    } exits[] = {
+        {&t->link, help_link},   {&t->jump, help_jump},   {&t->read, help_read},
+        {&t->write, help_write}, {&t->insn, help_insn},   {&t->leave, help_leave},
+        {&t->vec, help_vec},     {&t->cross, help_cross}, {&t->stale, help_stale},
+        {&t->moved, help_moved},
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(exits); i++)
+        *exits[i].thunk = make_exit(sc, code64, exits[i].helper, go, leave);
+    t->enter = (void (*)(struct soft *, const void *))(enter + e->rx);
+}
+
+void thunks_make(struct soft *sc)
+{
+    make(sc, false);
+    make(sc, true);
+    BUG_ON(sc->e.p > sc->e.end);
 }

@@ -24,7 +24,27 @@ struct tinsn {
     u32 live_out;     /* wanted after this instruction (jcc: on either way) */
     u8 *host;         /* where its code begins */
     bool label;       /* jumped to inside the block: flags are in FORM_MEM there */
+    bool loop;        /* from further on too */
+    u8 from;          /* index of the first jump to it */
+    struct share {    /* what of its accesses shares a check; share.c */
+        u8 group;     /* 0 = none */
+        s32 at;       /* place in the group's scale */
+    } share[2];       /* by enum share_of */
 };
+
+enum share_of { SHARE_OPERAND, SHARE_STACK };
+
+/* Accesses that share a check. */
+struct group {
+    bool write, ready;
+    u8 align;
+    u8 slot;    /* index into soft.share, or NO_SLOT: nothing to share */
+    u8 leader;  /* index of the instruction that checked */
+    u8 members;
+    s32 first, lo, hi; /* bytes from the register's value when it was last lost sight of */
+};
+
+enum { NO_SLOT = 0xff, GROUPS_MAX = SHARE_SLOTS };
 
 /* A way out of line, emitted behind the block. */
 struct stub {
@@ -35,9 +55,12 @@ struct stub {
     u64 rip;           /* exits: the target */
     u64 lin;           /* const_lin: the address */
     u16 insn;          /* index; exits: TRANS_EXIT */
-    u8 size, align, write;
+    u16 size;
+    u8 align, write;
     bool const_lin;
     bool lookup; /* S0 holds lin ^ tag, S1 the TLB place */
+    bool stack;  /* the place was soft.place */
+    bool shared; /* a group's check */
 };
 
 enum { STUBS_MAX = BLOCK_INSNS * 5, TRANS_EXIT = 0xffff };
@@ -45,12 +68,17 @@ enum { STUBS_MAX = BLOCK_INSNS * 5, TRANS_EXIT = 0xffff };
 struct trans {
     struct soft *sc;
     struct emit *e;
+    const struct thunks *thunks;
     const u8 *page; /* host address of the guest page's first byte */
     u64 page_rip;   /* its guest address */
     u32 cpage;
     u16 key;
     u32 tlb; /* offset of the TLB in struct soft */
     bool code64;
+    bool plain;     /* KEY_PLAIN */
+    u8 held, held_before; /* share slot + 1 whose contents S1 has after, before this instruction */
+    unsigned ngroups;
+    struct group groups[GROUPS_MAX + 1]; /* from 1 */
     unsigned asize; /* 8 or 4: address and stack width */
     unsigned n;
     unsigned cur; /* instruction in hand */
@@ -102,10 +130,34 @@ struct ememory mem_operand(struct trans *t, unsigned size, bool write, u8 align)
 struct ememory mem_stack(struct trans *t, u8 base, s32 disp, unsigned size, bool write);
 /* The same for the linear address in S0, which code from `retry` on puts there. */
 struct ememory mem_check(struct trans *t, u8 *retry, unsigned size, bool write, u8 align);
+/* What keeps flags before the access that is insn's share `which`, unless that needs no check. */
+void flags_keep_for(struct trans *t, u32 live, enum share_of which);
+/* The place in the TLB of the address in S0 into S1; destroys flags. */
+void mem_place(struct trans *t);
+/* Offset in struct soft of the place of the last stack access. */
+u32 mem_stack_place(const struct trans *t);
 /* Whether the memory operand of i can be done here. */
 bool mem_supported(const struct trans *t, const struct insn *i);
 /* The address itself into reg (LEA); reg S0 or S1 or a guest register. */
 void mem_lea(struct trans *t, const struct insn *i, u8 reg, bool wide);
+
+/* ---- share.c ---- */
+
+/* Groups the accesses of the block. */
+void shares_find(struct trans *t);
+/* Control comes here from elsewhere in the block as well. */
+void shares_at_label(struct trans *t, const struct tinsn *ti);
+/* The group of the access in hand that is ready, or that this access leads; NULL: it checks for
+ * itself. */
+struct group *share_group(struct trans *t, enum share_of which, bool write);
+/* Whether that access needs no check. */
+bool share_ready(struct trans *t, enum share_of which);
+/* Bytes from the start of its group's range. */
+s32 share_at(const struct trans *t, enum share_of which);
+/* The range was checked and starts at `start`. */
+void share_lead(struct trans *t, struct group *g, struct ememory start);
+/* The operand `at` bytes into a ready group's range; may need S1, never flags or S0. */
+struct ememory share_use(struct trans *t, const struct group *g, s32 at);
 
 /* ---- branch.c ---- */
 
@@ -116,6 +168,8 @@ void exit_direct(struct trans *t, u64 target);
 void exit_indirect(struct trans *t);
 /* Control flow; false: not done here. */
 bool gen_branch(struct trans *t, struct tinsn *ti);
+/* Offset in struct soft of what code_map has of an address. */
+u32 code_map_off(u64 rip);
 /* Hands the instruction in hand to the interpreter; ends: the path does not come back here. */
 void gen_interp(struct trans *t, struct tinsn *ti, bool ends);
 void stubs_emit(struct trans *t);

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { JCCS_MAX = 8 };
+enum { JCCS_MAX = 8, PLAIN_INSNS = 24 };
 
 static bool offered(const struct soft *sc, const struct op_row *r)
 {
@@ -66,7 +66,7 @@ static void check_second_page(struct trans *t, u64 rip)
         mem_gs(SOFT_OFF(c.code_map.page) + 4 * (u32)(next >> PAGE_SHIFT & (CODE_MAP_SIZE - 1))));
     u8 *check = e->p;
     emit32(e, t->second);
-    struct stub *s = stub_add(t, emit_jcc(e, CC_NE), t->sc->thunk_cross);
+    struct stub *s = stub_add(t, emit_jcc(e, CC_NE), t->thunks->cross);
     s->rip = rip;
     s->patch = retry;
     s->check = check;
@@ -87,7 +87,7 @@ static void read_block(struct trans *t, u64 rip)
 
     t->n = 0;
     t->second = 0;
-    while (t->n < BLOCK_INSNS) {
+    while (t->n < (t->plain ? PLAIN_INSNS : BLOCK_INSNS)) {
         struct tinsn *ti = &t->insns[t->n];
         if (off >= PAGE_SIZE || decode(&ti->i, t->page + off, PAGE_SIZE - off,
                                        t->code64 ? CODE64 : CODE32) != DECODE_OK)
@@ -144,7 +144,10 @@ static bool generate(struct trans *t, struct tinsn *ti)
     enum form form = t->form;
     bool vec_ready = t->vec_ready, end = ends_block(t, ti);
 
+    t->held_before = ti->label ? 0 : t->held;
+    t->held = 0;
     if (ti->label) {
+        shares_at_label(t, ti);
         flags_keep(t, live_in(ti));
         t->form = FORM_MEM;
         t->vec_ready = false;
@@ -155,22 +158,41 @@ static bool generate(struct trans *t, struct tinsn *ti)
     ti->host = e->p;
     if (end ? is_branch(ti) && gen_branch(t, ti) : gen_insn(t, ti))
         return falls_through(t, ti, false);
+    for (unsigned k = 1; k <= t->ngroups; k++)
+        if (t->groups[k].leader == t->cur)
+            t->groups[k].ready = false;
     e->p = start;
     t->nstubs = nstubs;
     t->form = form;
     t->vec_ready = vec_ready;
+    t->held = 0;
     gen_interp(t, ti, end);
     return falls_through(t, ti, true);
 }
 
+/* What stands before the entry: see CHECK_BYTES. */
 static void emit_header(struct trans *t, u64 rip)
 {
     struct site st = {.rip = rip, .block = t->block};
+    struct emit *e = t->e;
 
-    while (((uintptr_t)t->e->p + SITE_BYTES) & 15)
-        emit8(t->e, 0xcc);
-    memcpy(t->e->p, &st, SITE_BYTES);
-    t->e->p += SITE_BYTES;
+    while (((uintptr_t)e->p + SITE_BYTES + MOVED_BYTES + CHECK_BYTES) & 15)
+        emit8(e, 0xcc);
+    u8 *site = e->p;
+    memcpy(site, &st, SITE_BYTES);
+    e->p += SITE_BYTES;
+
+    u8 *moved = e->p;
+    emit_patch(emit_lea_rip(e, S1), site);
+    emit_jmp_to(e, t->thunks->moved);
+    BUG_ON(e->p != moved + MOVED_BYTES);
+
+    u8 *check = e->p;
+    emit_rm(e, 0x81, 7, mem_gs(code_map_off(rip)));
+    emit32(e, t->cpage);
+    u8 *ne = emit_jcc8(e, CC_NE);
+    *ne = (u8)(moved - e->p);
+    BUG_ON(e->p != check + CHECK_BYTES);
 }
 
 struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *code)
@@ -183,9 +205,11 @@ struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *cod
     t->e = e;
     t->page = code - off;
     t->page_rip = rip - off;
-    t->cpage = cpage;
+    t->plain = sc->cpages[cpage].key & KEY_PLAIN;
+    t->cpage = t->plain ? soft_cpage(sc, rip) : cpage;
     t->key = sc->key;
     t->code64 = sc->key & KEY_64;
+    t->thunks = &sc->thunks[t->code64];
     t->asize = t->code64 ? 8 : 4;
     t->tlb = (u32)offsetof(struct soft, c.tlbs) + sc->c.mmu_idx * (u32)sizeof(struct tlb);
     t->form = FORM_MEM;
@@ -193,6 +217,7 @@ struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *cod
     t->dep_lo = PAGE_SIZE;
     t->dep_hi = 0;
     t->nstubs = 0;
+    t->held = 0;
     read_block(t, rip);
     if (!t->n)
         return NULL;
@@ -203,6 +228,7 @@ struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *cod
     t->nfixes = 0;
     labels_find(t);
     flags_analyse(t);
+    shares_find(t);
     emit_header(t, rip);
     u8 *start = t->entry = e->p;
     bool on = true;

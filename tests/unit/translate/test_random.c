@@ -4,8 +4,8 @@
  * state and memory must agree at the end.
  *
  * A program is a few hundred random instructions from the op table, with conditional jumps forward,
- * calls, and loops.  Memory operands are made to point into a data area, now and then across a
- * page. Arguments: how many programs, and the first seed (to repeat a failure).
+ * calls, loops, and runs of accesses by one register.  Memory operands are made to point into a data
+ * area, now and then across a page. Arguments: how many programs, and the first seed (to repeat a failure).
  */
 #include "core/mem.h"
 #include "cpu/interp.h"
@@ -265,6 +265,80 @@ static void random_insn(struct prog *g)
         put(g, "\x39\xd8", 2);
 }
 
+/* One instruction with [base + disp8], which leaves the base alone; false: none was found. */
+static bool random_field(struct prog *g, u8 base, u64 at)
+{
+    for (unsigned try = 0; try < 10000; try++) {
+        u8 b[16];
+        struct insn i;
+        bool lost = false;
+        unsigned k = 0;
+
+        for (unsigned x = 0; x < 16; x++)
+            b[x] = (u8)rnd();
+        if (g->long_mode && (b[15] & 3))
+            b[k++] = 0x40 | (b[14] & 12);
+        if (b[15] & 0x10)
+            b[k++] = 0x0f;
+        b[k + 1] = (u8)(0x40 | (b[k + 1] & 0x38) | base);
+        b[k + 2] &= 0xbf;
+        if (decode(&i, b, 16, g->long_mode ? CODE64 : CODE32) != DECODE_OK || !wanted(&i) ||
+            !i.has_mem || i.base != base || i.index != MEM_NONE || i.op == OP_div ||
+            i.op == OP_idiv || (i.op >= OP_bt && i.op <= OP_bts && i.opnd[1].kind != OPND_IMM))
+            continue;
+        if (op_rows[i.row].attr & OPA_ALIGN && rnd() & 63) { /* aligned, but now and then */
+            if (at & 15)
+                continue;
+            b[k + 2] &= 0xf0;
+        }
+        for (unsigned n = 0; n < i.nops; n++)
+            lost |= op_rows[i.row].access[n] & OPN_W &&
+                    (i.opnd[n].kind == OPND_GPR || i.opnd[n].kind == OPND_GPR8H) &&
+                    (i.opnd[n].reg == base || i.opnd[n].reg == RSP ||
+                     (i.opnd[n].size == 1 && i.opnd[n].reg + 4 == base));
+        if (lost)
+            continue;
+        put(g, b, i.len);
+        if (op_rows[i.row].flags_undefined)
+            put(g, "\x39\xd8", 2);
+        return true;
+    }
+    return false;
+}
+
+/* The fields of a structure: several accesses by one register that keeps its value or moves a
+ * little, here and there one that is jumped over, with pushes and pops in between. */
+static void random_fields(struct prog *g)
+{
+    static const u8 bases[] = {RBX, RBP, RSI, RDI};
+    u8 base = bases[rnd() & 3], *jump = NULL;
+    u64 at = DATA + 4096 + rnd() % (DATA_SIZE - 8192);
+
+    at = rnd() & 3 ? at & ~63ull : (at & ~0xfffull) | (0xf80 + (rnd() & 127));
+    put_mov(g, base, at);
+    for (unsigned n = 0; n < 12; n++) {
+        u64 r = rnd();
+        if (jump && (r & 3) == 0) {
+            *jump = (u8)(g->p - jump - 1);
+            jump = NULL;
+        }
+        if ((r & 0x70) == 0) { /* the base moves: add base, imm8 */
+            if (g->long_mode)
+                *g->p++ = 0x48;
+            put(g, (const u8[]){0x83, (u8)(0xc0 | base), (u8)(r >> 8 & 0x30)}, 3);
+        } else if ((r & 0x70) == 0x10) { /* push rcx; pop rdx */
+            put(g, r & 0x100 ? "\x51\x90\x5a" : "\x51\x51\x5a\x5a", r & 0x100 ? 3 : 4);
+        } else if ((r & 0x70) == 0x20 && !jump) {
+            *g->p++ = (u8)(0x70 | (r >> 8 & 15));
+            jump = g->p++;
+        }
+        if (!random_field(g, base, at))
+            break;
+    }
+    if (jump)
+        *jump = (u8)(g->p - jump - 1);
+}
+
 static void make_program(struct machine *m, bool long_mode)
 {
     struct prog g = {m->vm.mem.hva + CODE, long_mode};
@@ -282,6 +356,8 @@ static void make_program(struct machine *m, bool long_mode)
             at[1] = (u8)(g.p - at - 2);
             if (g.p - at - 2 > 127)
                 g.p = at;
+        } else if ((r & 31) == 5) {
+            random_fields(&g);
         } else if ((r & 31) == 1) { /* a call over a few and back: call +1; jmp +1...; ret */
             static const u8 code[] = {0xe8, 2, 0, 0, 0, 0xeb, 1, 0xc3};
             put(&g, code, sizeof(code));
