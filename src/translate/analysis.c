@@ -99,7 +99,7 @@ u32 flags_wanted_at(struct trans *t, u64 target)
         if ((dead & FLAGS_ARITH) == FLAGS_ARITH)
             return live;
         off += ti.i.len;
-        if (ti.i.op == OP_jmp && ti.i.opnd[0].kind == OPND_REL)
+        if ((ti.i.op == OP_jmp || ti.i.op == OP_call) && ti.i.opnd[0].kind == OPND_REL)
             off += ti.i.imm;
         else if (ti.row->attr & OPA_END)
             break;
@@ -136,7 +136,7 @@ void flags_analyse(struct trans *t)
     u32 live;
 
     /* the way on from the last instruction */
-    if (last->i.op == OP_jmp && last->i.opnd[0].kind == OPND_REL)
+    if ((last->i.op == OP_jmp || last->i.op == OP_call) && last->i.opnd[0].kind == OPND_REL)
         live = flags_wanted_at(t, last->rip + last->i.len + last->i.imm);
     else if (last->row->attr & OPA_END && !(last->row->attr & OPA_CC))
         live = FLAGS_ARITH;

@@ -185,28 +185,6 @@ static u32 width(const struct trans *t)
     return t->code64 ? E_W : 0;
 }
 
-static void move_sp(struct trans *t, s32 by)
-{
-    emit_rm(t->e, X_LEA | width(t), RSP, mem_at(RSP, by));
-}
-
-/* Pushes the return address; checks first. */
-static void push_return(struct trans *t, u64 rip)
-{
-    struct emit *e = t->e;
-    struct ememory m = mem_stack(t, RSP, -(s32)t->asize, t->asize, true);
-
-    if (!t->code64 || (s64)rip == (s32)rip) {
-        emit_rm(e, X_MOV_MI | width(t), 0, m);
-        emit32(e, (u32)rip);
-    } else {
-        emit_rm(e, X_LEA | E_W, S0, m);
-        emit_mov_imm(e, S1, rip);
-        emit_rm(e, X_MOV_STORE | E_W, S1, mem_at(S0, 0));
-    }
-    move_sp(t, -(s32)t->asize);
-}
-
 /* The target of an indirect jump or call into S0; `call`: pushes in between. */
 static bool gen_indirect(struct trans *t, struct tinsn *ti, bool call)
 {
@@ -221,7 +199,8 @@ static bool gen_indirect(struct trans *t, struct tinsn *ti, bool call)
             return false;
         flags_keep(t, ti->live_out);
         if (call)
-            push_return(t, back);
+            gen_push_return(t, back);
+        sp_settle(t);
         if (o->reg == S0 || o->reg == S1)
             emit_rm(e, X_MOV_LOAD | width(t), S0, mem_gs(GPR_OFF(o->reg)));
         else
@@ -234,7 +213,8 @@ static bool gen_indirect(struct trans *t, struct tinsn *ti, bool call)
         emit_rm(e, X_MOV_LOAD | width(t), S0, m);
         if (call) {
             emit_rm(e, X_MOV_STORE | E_W, S0, mem_gs(SOFT_OFF(tmp)));
-            push_return(t, back);
+            gen_push_return(t, back);
+            sp_settle(t);
             emit_rm(e, X_MOV_LOAD | E_W, S0, mem_gs(SOFT_OFF(tmp)));
         }
     }
@@ -266,14 +246,16 @@ bool gen_branch(struct trans *t, struct tinsn *ti)
         if (i->opnd[0].kind != OPND_REL)
             return gen_indirect(t, ti, true);
         flags_keep(t, ti->live_out);
-        push_return(t, ti->rip + i->len);
+        gen_push_return(t, ti->rip + i->len);
+        sp_settle(t);
         exit_direct(t, target_of(t, ti));
         return true;
     case OP_ret: {
         flags_keep(t, ti->live_out);
         struct ememory m = mem_stack(t, RSP, 0, t->asize, false);
         emit_rm(t->e, X_MOV_LOAD | width(t), S0, m);
-        move_sp(t, (s32)(t->asize + (i->nops ? (u16)i->imm : 0)));
+        t->sp_owed += (s32)(t->asize + (i->nops ? (u16)i->imm : 0));
+        sp_settle(t);
         exit_indirect(t);
         return true;
     }

@@ -148,13 +148,6 @@ static void emit_high_byte(struct trans *t, struct tinsn *ti, struct ememory m)
     emit8(t->e, (u8)(0xc0 | r << 3 | (r + 4)));
 }
 
-/* S1 was not used for anything but the shared operand. */
-static void held_stays(struct trans *t, enum share_of which)
-{
-    if (share_ready(t, which))
-        t->held = t->held_before;
-}
-
 static bool gen_memory(struct trans *t, struct tinsn *ti)
 {
     const struct insn *i = &ti->i;
@@ -185,12 +178,12 @@ static bool gen_memory(struct trans *t, struct tinsn *ti)
         if (!emit_insn(t->e, i, ti->raw, &m, S0))
             return false;
         slot_store(t, S0, i->opnd[reg_op].reg);
-        held_stays(t, SHARE_OPERAND);
+        share_stays(t, SHARE_OPERAND);
         flags_after(t, ti);
         return true;
     }
     if (reg_op == 4 && !load)
-        held_stays(t, SHARE_OPERAND);
+        share_stays(t, SHARE_OPERAND);
     if (reg_op < 4 || load) {
         emit_rm(t->e, X_LEA | E_W, S0, m);
         m = mem_at(S0, 0);
@@ -209,96 +202,12 @@ static bool gen_memory(struct trans *t, struct tinsn *ti)
     return true;
 }
 
-/* ------------------------------------------------------------ the stack -- */
+/* ------------------------------------------------------------ single cases -- */
 
 static u32 width(const struct trans *t)
 {
     return t->code64 ? E_W : 0;
 }
-
-static void move_sp(struct trans *t, s32 by)
-{
-    emit_rm(t->e, X_LEA | width(t), RSP, mem_at(RSP, by));
-}
-
-static bool gen_push(struct trans *t, struct tinsn *ti)
-{
-    struct emit *e = t->e;
-    const struct operand *o = &ti->i.opnd[0];
-
-    if (ti->i.opsize != t->asize)
-        return false;
-    switch (o->kind) {
-    case OPND_GPR: {
-        flags_keep_for(t, live_in(ti), SHARE_STACK);
-        struct ememory m = mem_stack(t, RSP, -(s32)t->asize, t->asize, true);
-        if (spilled(o->reg)) {
-            emit_rm(e, X_LEA | E_W, S0, m);
-            slot_load(t, S1, o->reg);
-            emit_rm(e, X_MOV_STORE | width(t), S1, mem_at(S0, 0));
-        } else {
-            emit_rm(e, X_MOV_STORE | width(t), o->reg, m);
-            held_stays(t, SHARE_STACK);
-        }
-        break;
-    }
-    case OPND_IMM: {
-        flags_keep_for(t, live_in(ti), SHARE_STACK);
-        struct ememory m = mem_stack(t, RSP, -(s32)t->asize, t->asize, true);
-        emit_rm(e, X_MOV_MI | width(t), 0, m);
-        emit32(e, (u32)ti->i.imm);
-        break;
-    }
-    case OPND_MEM: {
-        if (!mem_supported(t, &ti->i))
-            return false;
-        flags_keep(t, live_in(ti));
-        struct ememory m = mem_operand(t, t->asize, false, 0);
-        emit_rm(e, X_MOV_LOAD | width(t), S0, m);
-        emit_rm(e, X_MOV_STORE | E_W, S0, mem_gs(SOFT_OFF(tmp)));
-        m = mem_stack(t, RSP, -(s32)t->asize, t->asize, true);
-        emit_rm(e, X_LEA | E_W, S0, m);
-        emit_rm(e, X_MOV_LOAD | E_W, S1, mem_gs(SOFT_OFF(tmp)));
-        emit_rm(e, X_MOV_STORE | width(t), S1, mem_at(S0, 0));
-        break;
-    }
-    default:
-        return false;
-    }
-    move_sp(t, -(s32)t->asize);
-    return true;
-}
-
-static bool gen_pop(struct trans *t, struct tinsn *ti)
-{
-    const struct operand *o = &ti->i.opnd[0];
-
-    if (ti->i.opsize != t->asize || o->kind != OPND_GPR)
-        return false;
-    flags_keep_for(t, live_in(ti), SHARE_STACK);
-    struct ememory m = mem_stack(t, RSP, 0, t->asize, false);
-    u8 to = spilled(o->reg) ? S0 : o->reg;
-    emit_rm(t->e, X_MOV_LOAD | width(t), to, m);
-    if (spilled(o->reg))
-        slot_store(t, S0, o->reg);
-    held_stays(t, SHARE_STACK);
-    if (o->reg != RSP)
-        move_sp(t, (s32)t->asize);
-    return true;
-}
-
-static bool gen_leave(struct trans *t, struct tinsn *ti)
-{
-    if (ti->i.opsize != t->asize)
-        return false;
-    flags_keep(t, live_in(ti));
-    struct ememory m = mem_stack(t, RBP, 0, t->asize, false);
-    emit_rm(t->e, X_LEA | width(t), RSP, mem_at(RBP, (s32)t->asize));
-    emit_rm(t->e, X_MOV_LOAD | width(t), RBP, m);
-    return true;
-}
-
-/* ------------------------------------------------------------ single cases -- */
 
 static bool gen_lea(struct trans *t, struct tinsn *ti)
 {
@@ -523,6 +432,11 @@ bool gen_insn(struct trans *t, struct tinsn *ti)
         return gen_pop(t, ti);
     case OP_leave:
         return gen_leave(t, ti);
+    case OP_add:
+    case OP_sub:
+        if (gen_sp_add(t, ti))
+            return true;
+        break;
     case OP_lea:
         return gen_lea(t, ti);
     case OP_div:

@@ -336,6 +336,12 @@ bool share_ready(struct trans *t, enum share_of which)
     return sh->group && t->groups[sh->group].ready;
 }
 
+void share_stays(struct trans *t, enum share_of which)
+{
+    if (share_ready(t, which))
+        t->held = t->held_before;
+}
+
 s32 share_at(const struct trans *t, enum share_of which)
 {
     const struct share *sh = &t->insns[t->cur].share[which];

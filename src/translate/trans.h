@@ -76,6 +76,7 @@ struct trans {
     u32 tlb; /* offset of the TLB in struct soft */
     bool code64;
     bool plain;     /* KEY_PLAIN */
+    s32 sp_owed; /* RSP is to be this much higher: see sp_defers() */
     u8 held, held_before; /* share slot + 1 whose contents S1 has after, before this instruction */
     unsigned ngroups;
     struct group groups[GROUPS_MAX + 1]; /* from 1 */
@@ -152,12 +153,28 @@ void shares_at_label(struct trans *t, const struct tinsn *ti);
 struct group *share_group(struct trans *t, enum share_of which, bool write);
 /* Whether that access needs no check. */
 bool share_ready(struct trans *t, enum share_of which);
+/* The code of that access used S1 for nothing else. */
+void share_stays(struct trans *t, enum share_of which);
 /* Bytes from the start of its group's range. */
 s32 share_at(const struct trans *t, enum share_of which);
 /* The range was checked and starts at `start`. */
 void share_lead(struct trans *t, struct group *g, struct ememory start);
 /* The operand `at` bytes into a ready group's range; may need S1, never flags or S0. */
 struct ememory share_use(struct trans *t, const struct group *g, s32 at);
+
+/* ---- stack.c ---- */
+
+/* Whether the instruction in hand can do without an exact RSP. */
+bool sp_defers(struct trans *t, const struct tinsn *ti);
+/* Makes RSP exact. */
+void sp_settle(struct trans *t);
+bool gen_push(struct trans *t, struct tinsn *ti);
+bool gen_pop(struct trans *t, struct tinsn *ti);
+bool gen_leave(struct trans *t, struct tinsn *ti);
+/* ADD and SUB of a constant to RSP, when their flags are not wanted. */
+bool gen_sp_add(struct trans *t, const struct tinsn *ti);
+/* Pushes the return address of a call; checks first. */
+void gen_push_return(struct trans *t, u64 rip);
 
 /* ---- branch.c ---- */
 

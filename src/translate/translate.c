@@ -139,11 +139,14 @@ static bool falls_through(const struct trans *t, const struct tinsn *ti, bool in
 static bool generate(struct trans *t, struct tinsn *ti)
 {
     struct emit *e = t->e;
-    u8 *start = e->p;
     unsigned nstubs = t->nstubs;
     enum form form = t->form;
     bool vec_ready = t->vec_ready, end = ends_block(t, ti);
 
+    if (ti->label || !sp_defers(t, ti))
+        sp_settle(t);
+    s32 owed = t->sp_owed;
+    u8 *start = e->p;
     t->held_before = ti->label ? 0 : t->held;
     t->held = 0;
     if (ti->label) {
@@ -166,6 +169,8 @@ static bool generate(struct trans *t, struct tinsn *ti)
     t->form = form;
     t->vec_ready = vec_ready;
     t->held = 0;
+    t->sp_owed = owed;
+    sp_settle(t);
     gen_interp(t, ti, end);
     return falls_through(t, ti, true);
 }
@@ -218,6 +223,7 @@ struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *cod
     t->dep_hi = 0;
     t->nstubs = 0;
     t->held = 0;
+    t->sp_owed = 0;
     read_block(t, rip);
     if (!t->n)
         return NULL;
@@ -239,6 +245,7 @@ struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *cod
     t->insns[t->n].host = e->p;
     if (on) {
         t->cur = t->n - 1;
+        sp_settle(t);
         flags_keep(t, t->insns[t->cur].live_out);
         exit_direct(t, t->code64 ? t->insns[t->n].rip : (u32)t->insns[t->n].rip);
     }
