@@ -68,6 +68,7 @@ int cache_open(struct soft *sc, struct err *e)
     sc->e = (struct emit){sc->rw, sc->rw + CACHE_BYTES, sc->rx - sc->rw};
     thunks_make(sc);
     sc->code_start = sc->e.p;
+    sc->trimmed = sc->rw;
     sc->nblocks = sc->ncpages = 1;
     return 0;
 }
@@ -97,6 +98,7 @@ void cache_flush(struct soft *sc)
     memset(sc->jumps, 0, sizeof(sc->jumps));
     sc->nblocks = sc->ncpages = 1;
     sc->e.p = sc->code_start;
+    sc->trimmed = sc->rw;
     sc->changes++;
     sc->stats.flushes++;
 }
@@ -204,6 +206,14 @@ bool block_spans(struct soft *sc, struct block *b, u32 second, unsigned len)
     };
     sc->cpages[second].blocks = i;
     return true;
+}
+
+void cache_trim(struct soft *sc)
+{
+    if (sc->e.p - sc->trimmed < 2 * CACHE_TRIM)
+        return;
+    madvise(sc->trimmed, CACHE_TRIM, MADV_DONTNEED);
+    sc->trimmed += CACHE_TRIM;
 }
 
 /* Writes "lea S1, [block's site]; jmp stale" over the entry; the site stands before it. */

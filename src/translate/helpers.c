@@ -308,7 +308,7 @@ static struct block *plain_block(struct soft *sc, u64 rip, u32 block)
     u32 id = cpage_get(sc, p.vpage, p.ram_page, p.key | KEY_PLAIN);
     struct block *b = block_find(sc, id, rip & PAGE_MASK);
 
-    if (b)
+    if (b && !sc->lockstep)
         return b;
     if (sc->e.end - sc->e.p < CACHE_SLACK || sc->nblocks == BLOCKS_MAX) {
         cache_flush(sc);
@@ -316,6 +316,8 @@ static struct block *plain_block(struct soft *sc, u64 rip, u32 block)
     }
     if (soft_cpage(sc, rip) != sc->blocks[block].cpage)
         return NULL;
+    /* lockstep compares block by block, so this one may not go further than the one it is for */
+    sc->plain_end = sc->lockstep ? sc->blocks[block].off + sc->blocks[block].len : PAGE_SIZE;
     return translate_block(sc, id, rip,
                            sc->c.vm->mem.hva + (p.ram_page << PAGE_SHIFT) + (rip & PAGE_MASK));
 }

@@ -24,6 +24,7 @@ enum {
     S1 = R11, /* scratch: TLB entry, then host page; the site record when leaving */
 
     CACHE_BYTES = 32 << 20,
+    CACHE_TRIM = 1 << 20,
     CACHE_SLACK = 64 << 10, /* no block is longer than this */
     BLOCK_INSNS = 64,
     BLOCKS_MAX = 1 << 18,
@@ -154,6 +155,7 @@ struct soft {
     u8 *rw, *rx;
     struct emit e;
     u8 *code_start; /* after the thunks */
+    u8 *trimmed;    /* cache_trim() was here */
     struct thunks thunks[2]; /* [1]: for 64-bit code */
     struct block *blocks;
     u32 nblocks;
@@ -176,6 +178,7 @@ struct soft {
     } writes[WRITES_MAX];
     u32 nwrites; /* WRITES_MAX + 1: too many, drop everything */
 
+    unsigned plain_end;  /* where in its page a plain translation has to stop */
     struct trans *trans; /* the translation under way */
     pthread_t thread;    /* valid while running */
     bool running;
@@ -210,6 +213,8 @@ struct block *block_make(struct soft *sc, u32 cpage, u16 off);
 bool block_spans(struct soft *sc, struct block *b, u32 second, unsigned len);
 /* Makes a block stale. */
 void block_drop(struct soft *sc, struct block *b);
+/* Gives back the writable view of code that was made a while ago: it is resident only once then. */
+void cache_trim(struct soft *sc);
 /* The block's code is complete from `body`; links a stale entry to it. */
 void block_commit(struct soft *sc, struct block *b, u8 *body);
 /* Bytes of a page were written: makes overlapping blocks stale. */

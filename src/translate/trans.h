@@ -44,7 +44,7 @@ struct group {
     s32 first, lo, hi; /* bytes from the register's value when it was last lost sight of */
 };
 
-enum { NO_SLOT = 0xff, GROUPS_MAX = SHARE_SLOTS };
+enum { NO_SLOT = 0xff, GROUPS_MAX = SHARE_SLOTS, PLAIN_INSNS = 24 };
 
 /* A way out of line, emitted behind the block. */
 struct stub {

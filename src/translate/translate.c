@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { JCCS_MAX = 8, PLAIN_INSNS = 24 };
+enum { JCCS_MAX = 8 };
 
 static bool offered(const struct soft *sc, const struct op_row *r)
 {
@@ -89,7 +89,7 @@ static void read_block(struct trans *t, u64 rip)
     t->second = 0;
     while (t->n < (t->plain ? PLAIN_INSNS : BLOCK_INSNS)) {
         struct tinsn *ti = &t->insns[t->n];
-        if (off >= PAGE_SIZE || decode(&ti->i, t->page + off, PAGE_SIZE - off,
+        if (off >= (t->plain ? t->sc->plain_end : PAGE_SIZE) || decode(&ti->i, t->page + off, PAGE_SIZE - off,
                                        t->code64 ? CODE64 : CODE32) != DECODE_OK)
             break;
         ti->row = &op_rows[ti->i.row];
@@ -263,6 +263,7 @@ struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *cod
     sc->page_writes[sc->cpages[cpage].ram_page] = (struct page_writes){0};
     if (sc->perf_map)
         perfmap_block(sc, b, rip, (u64)(e->p - start));
+    cache_trim(sc);
     sc->stats.blocks++;
     sc->stats.guest_bytes += b->len;
     sc->stats.host_bytes += (u64)(e->p - start);
