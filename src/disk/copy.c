@@ -3,7 +3,8 @@
  * Copying between images.  A piece is read as the maps say, zeros are found in what was read, and
  * the rest is written in runs as long as they come.  The grain at which zeros are left out is the
  * target's own where that is coarser than what was asked for: a cluster that must be stored anyhow
- * is stored whole, in one write.
+ * is stored whole, in one write.  Pieces are read by several threads at once and written in order:
+ * threads that write one file only wait for each other, and a target in order is read faster.
  *
  * Where both are raw files of one file system that can share blocks, nothing is copied at all.
  */
@@ -172,7 +173,6 @@ static int write_packed(struct disk_copy *c, struct walk *w, struct walk_piece *
         if (r)
             write_failed(c, p->off + pos, r, e);
     }
-    walk_done_turn(w, p);
     return r;
 }
 
@@ -197,8 +197,6 @@ static int copy_piece(void *opaque, struct walk *w, struct walk_piece *p, struct
     if (p->zero && !below) {
         if (!c->fresh)
             r = write_zeros(c, p->off, p->len, e);
-        if (c->compress && !r && !(r = walk_turn(w, p)))
-            walk_done_turn(w, p);
         return r;
     }
     if (p->zero) /* over a parent: what is not zero there */
@@ -214,7 +212,8 @@ static int copy_piece(void *opaque, struct walk *w, struct walk_piece *p, struct
         return write_packed(c, w, p, e);
     if (!any && !any_below && c->fresh && c->sparse)
         return 0;
-    return write_piece(c, p->off, p->buf, p->len, below, e);
+    r = walk_turn(w, p);
+    return r ? r : write_piece(c, p->off, p->buf, p->len, below, e);
 }
 
 static bool copy_tick(void *opaque, u64 done)

@@ -62,6 +62,32 @@ static void fail(struct walk *w, int result, const struct err *e)
     pthread_mutex_unlock(&s->lock);
 }
 
+int walk_turn(struct walk *w, const struct walk_piece *p)
+{
+    struct walk_state *s = w->s;
+    int r;
+
+    pthread_mutex_lock(&s->lock);
+    while (s->turn != p->index && !s->stop)
+        pthread_cond_wait(&s->changed, &s->lock);
+    r = s->stop ? -ECANCELED : 0;
+    pthread_mutex_unlock(&s->lock);
+    return r;
+}
+
+/* Pieces end in order, whether they waited for their turn or not. */
+static void end_turn(struct walk *w, const struct walk_piece *p)
+{
+    struct walk_state *s = w->s;
+
+    if (walk_turn(w, p))
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->turn = p->index + 1;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
 static void *worker(void *opaque)
 {
     struct walk *w = opaque;
@@ -76,6 +102,8 @@ static void *worker(void *opaque)
 
         if (r)
             fail(w, r, &e);
+        else
+            end_turn(w, &p);
         __atomic_add_fetch(&s->done, p.len, __ATOMIC_RELAXED);
     }
     free(p.buf);
@@ -84,29 +112,6 @@ static void *worker(void *opaque)
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
     return NULL;
-}
-
-int walk_turn(struct walk *w, const struct walk_piece *p)
-{
-    struct walk_state *s = w->s;
-    int r;
-
-    pthread_mutex_lock(&s->lock);
-    while (s->turn != p->index && !s->stop)
-        pthread_cond_wait(&s->changed, &s->lock);
-    r = s->stop ? -ECANCELED : 0;
-    pthread_mutex_unlock(&s->lock);
-    return r;
-}
-
-void walk_done_turn(struct walk *w, const struct walk_piece *p)
-{
-    struct walk_state *s = w->s;
-
-    pthread_mutex_lock(&s->lock);
-    s->turn = p->index + 1;
-    pthread_cond_broadcast(&s->changed);
-    pthread_mutex_unlock(&s->lock);
 }
 
 void walk_cut(struct walk *w, u64 off)

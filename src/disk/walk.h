@@ -38,10 +38,8 @@ struct walk {
 /* 0, or the first thing that went wrong. */
 int walk_run(struct walk *w, struct err *e);
 
-/* For piece(): waits until all pieces before p have passed walk_done_turn(), or returns -ECANCELED
- * because the walk ends. */
+/* For piece(): waits until all pieces before p are done; -ECANCELED because the walk ends. */
 int walk_turn(struct walk *w, const struct walk_piece *p);
-void walk_done_turn(struct walk *w, const struct walk_piece *p);
 /* Nothing from off on needs to be looked at any more. */
 void walk_cut(struct walk *w, u64 off);
 

@@ -7,11 +7,11 @@
 
 enum { EQUAL = 0, DIFFERENT = 1 };
 
-static int compare(struct disk_args *a, struct img *x, struct img *y, struct err *e)
+static int compare(struct disk_args *a, struct img *x, struct img *y, struct progress *p,
+                   struct err *e)
 {
     u64 smaller = min(x->b.size, y->b.size);
-    struct progress p;
-    struct disk_diff d = {.a = x, .b = y, .jobs = a->jobs, .tick = progress_tick, .opaque = &p};
+    struct disk_diff d = {.a = x, .b = y, .jobs = a->jobs, .tick = progress_tick, .opaque = p};
     int r;
     if (x->b.size != y->b.size && a->strict) {
         if (!a->quiet)
@@ -19,9 +19,8 @@ static int compare(struct disk_args *a, struct img *x, struct img *y, struct err
                    (unsigned long long)x->b.size, (unsigned long long)y->b.size);
         return DIFFERENT;
     }
-    progress_open(&p, a, "compare", max(x->b.size, y->b.size));
+    p->total = max(x->b.size, y->b.size);
     r = disk_diff(&d, e);
-    progress_close(&p);
     if (r)
         return r;
     if (!a->quiet && d.differ)
@@ -36,19 +35,20 @@ static int compare(struct disk_args *a, struct img *x, struct img *y, struct err
 int disk_verb_compare(struct disk_args *a, struct err *e)
 {
     struct disk_options o = disk_args_open(a, a->format, false);
-    struct img *x, *y;
+    struct img *x = NULL, *y = NULL;
+    struct progress p;
     int r;
+    progress_open(&p, a, "compare");
     o.internal = a->internal;
     r = img_open(&x, a->arg[0], &o, e);
-    if (r)
-        return r;
     o.format = a->format2;
     o.internal = NULL;
-    r = img_open(&y, a->arg[1], &o, e);
-    if (!r) {
-        r = compare(a, x, y, e);
-        img_close(y);
-    }
+    if (!r)
+        r = img_open(&y, a->arg[1], &o, e);
+    if (!r)
+        r = compare(a, x, y, &p, e);
+    img_close(y);
     img_close(x);
+    progress_close(&p);
     return r;
 }

@@ -98,14 +98,15 @@ int disk_verb_convert(struct disk_args *a, struct err *e)
     struct img *from;
     int r;
     o.internal = a->internal;
+    progress_open(&p, a, "convert"); /* before anything starts threads */
     r = img_open(&from, a->arg[0], &o, e);
-    if (r)
-        return r;
-    progress_open(&p, a, "convert", from->b.size);
-    r = check_apart(from, a->arg[1], e);
-    if (!r)
-        r = (a->no_create ? convert_into : convert_new)(a, from, &p, e);
-    img_close(from);
+    if (!r) {
+        p.total = from->b.size;
+        r = check_apart(from, a->arg[1], e);
+        if (!r)
+            r = (a->no_create ? convert_into : convert_new)(a, from, &p, e);
+        img_close(from);
+    }
     progress_close(&p);
     return r ? r : CLI_OK;
 }

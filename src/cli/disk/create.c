@@ -76,7 +76,7 @@ int disk_verb_create(struct disk_args *a, struct err *e)
     int r;
     if (a->nargs > 1 && parse_size(&size, a->arg[1], 1, e))
         return -e->code;
-    progress_open(&p, a, "", 0);
+    progress_open(&p, a, "");
     r = new_image_open(&n, a, a->arg[0], a->format, size, e);
     progress_tick(&p, 0);
     if (!r && !p.signal)

@@ -88,8 +88,9 @@ struct progress {
     int signal;            /* that came, 0 = none */
 };
 
-/* Blocks the signals that end a program, so that what was begun can be taken back. */
-void progress_open(struct progress *p, const struct disk_args *a, const char *what, u64 total);
+/* Blocks the signals that end a program, so that what was begun can be taken back; to be called
+ * before images are opened, which starts threads.  The caller sets p->total. */
+void progress_open(struct progress *p, const struct disk_args *a, const char *what);
 /* walk.h's tick(); opaque is the struct progress.  False when a signal came. */
 bool progress_tick(void *opaque, u64 done);
 /* Ends the program by the signal that came, if one did. */

@@ -17,11 +17,11 @@ static double seconds(const struct progress *p)
     return (double)(t.tv_sec - p->start.tv_sec) + 1e-9 * (double)(t.tv_nsec - p->start.tv_nsec);
 }
 
-void progress_open(struct progress *p, const struct disk_args *a, const char *what, u64 total)
+void progress_open(struct progress *p, const struct disk_args *a, const char *what)
 {
     static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     bool tty = isatty(STDERR_FILENO);
-    *p = (struct progress){.what = what, .total = total};
+    *p = (struct progress){.what = what};
     p->bar = tty && !a->quiet;
     p->lines = !tty && a->progress;
     clock_gettime(CLOCK_MONOTONIC, &p->start);
