@@ -4,7 +4,7 @@ BUILD   ?= build
 CACHE   ?= .cache
 APPEND   = console=ttyS0 quiet
 
-.PHONY: all help run test test-all bench fuzz format install clean packages-run packages-test
+.PHONY: all help run test test-all bench fuzz web format install clean packages-run packages-test
 
 help:
 	@echo 'make run       build Wirt and boot a small Linux in it (installs what is missing)'
@@ -12,6 +12,7 @@ help:
 	@echo 'make test-all  the long tests too'
 	@echo 'make bench     native against Wirt and, where installed, QEMU'
 	@echo 'make fuzz      every fuzz target for FUZZ_SECONDS (default 60) each'
+	@echo 'make web       build with the web console (fetches noVNC and xterm.js by npm)'
 	@echo 'make install   to DESTDIR/usr/local'
 	@echo 'make format    clang-format over the tree'
 
@@ -46,6 +47,14 @@ fuzz: packages-test
 
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+# The web console: fetches noVNC and xterm.js by npm, and builds them in.
+web: packages-run
+	@tools/install-packages web
+	@tools/get-web
+	@[ ! -e $(BUILD)/build.ninja ] || meson setup --reconfigure $(BUILD) -Dweb=enabled >/dev/null
+	@[ -e $(BUILD)/build.ninja ] || meson setup $(BUILD) -Dweb=enabled >/dev/null
+	@ninja -C $(BUILD) wirt
 
 install: all
 	@meson install -C $(BUILD)

@@ -32,6 +32,8 @@ struct run {
     struct input input;
     struct control *control;
     struct vnc *vnc;
+    struct tap *tap; /* on the first serial port, for the web console */
+    struct web *web;
     bool vm_open;
 };
 
@@ -74,6 +76,11 @@ static int open_chardevs(struct run *r, struct err *e)
         if (ret)
             return err_prefix(e, "--serial");
     }
+    if (r->c.web.port && m->nserials) {
+        if (tap_open(&r->tap, r->vm.loop, m->serial[0], e))
+            return -ENOMEM;
+        m->serial[0] = tap_chardev(r->tap);
+    }
     if (r->c.console && chardev_open(&m->console, r->c.console, r->vm.loop, &keys, e))
         return err_prefix(e, "--console");
     return 0;
@@ -103,12 +110,35 @@ static int check_memory(u64 wanted, struct err *e)
     return 0;
 }
 
+static void on_web_button(void *opaque, unsigned buttons)
+{
+    if (buttons & WEB_POWER)
+        power_button(opaque);
+    if (buttons & WEB_RESET)
+        reset(opaque);
+}
+
+static int open_web(struct run *r, struct err *e)
+{
+    const struct web_machine m = {.loop = r->vm.loop,
+                                  .display = &r->pc->screen,
+                                  .vnc = r->vnc,
+                                  .serial = r->tap,
+                                  .press = on_web_button,
+                                  .opaque = r};
+    char url[WEB_URL_MAX];
+    if (web_open(&r->web, &m, &r->c.web, url, e))
+        return err_prefix(e, "--web");
+    fprintf(stderr, "wirt: the machine is at %s\n", url);
+    return 0;
+}
+
 /* Places of --display vnc=, and one beside the control socket for `wirt view`. */
 static int open_vnc(struct run *r, struct err *e)
 {
     const struct run_config *c = &r->c;
     struct vnc_config own = {0};
-    if (!c->m.vga || (!c->have_name && !c->nvncs))
+    if (!c->m.vga || (!c->have_name && !c->nvncs && !c->web.port))
         return 0;
     int ret = vnc_open(&r->vnc, r->vm.loop, &r->pc->screen, &r->input, c->m.name, e);
     if (!ret && c->have_name)
@@ -118,7 +148,7 @@ static int open_vnc(struct run *r, struct err *e)
     for (unsigned i = 0; !ret && i < c->nvncs; i++)
         if (vnc_listen(r->vnc, &c->vnc[i], e))
             ret = err_prefix(e, "--display");
-    return ret;
+    return ret || !c->web.port ? ret : open_web(r, e);
 }
 
 /* The name's socket, and those of --qmp; none without either. */
@@ -187,6 +217,7 @@ static int open_machine(struct run *r, struct err *e)
 
 static void close_machine(struct run *r)
 {
+    web_close(r->web);
     vnc_close(r->vnc);
     control_close(r->control);
     display_text_close(r->text);

@@ -249,6 +249,8 @@ static int take_option(void *opaque, int id, const char *arg, struct err *e)
     case OPT_SCREENSHOT:
         c->screenshot = arg;
         return 0;
+    case OPT_WEB:
+        return web_parse(&c->web, arg, e);
     case OPT_QMP:
         return add_qmp(c, arg, e);
     case OPT_ENGINE:
@@ -316,6 +318,8 @@ static int finish(struct run_config *c, struct err *e)
         return err_set(e, EINVAL, "--display text needs a video card: not with --no-vga");
     if (c->nvncs && !m->vga)
         return err_set(e, EINVAL, "--display vnc needs a video card: not with --no-vga");
+    if (c->web.port && !m->vga)
+        return err_set(e, EINVAL, "--web needs a video card: not with --no-vga");
     if (c->screenshot && !m->vga)
         return err_set(e, EINVAL, "--screenshot-on-exit needs a video card: not with --no-vga");
     if (!c->serial[0])

@@ -9,6 +9,7 @@
 #include "cli/saved_options.h"
 #include "core/savefile.h"
 #include "ui/vnc.h"
+#include "ui/web.h"
 
 enum { RUN_QMP_MAX = 2, RUN_VNC_MAX = 2 };
 
@@ -23,6 +24,7 @@ struct run_config {
     enum display_kind display;
     struct vnc_config vnc[RUN_VNC_MAX];
     unsigned nvncs;
+    struct web_config web; /* port 0 = none */
     const char *screenshot;
     const char *serial[MACHINE_SERIALS_MAX]; /* NULL = not given */
     const char *console;

@@ -72,3 +72,26 @@ int screenshot_write(struct display *d, const char *path, enum picture format, s
     display_view_free(&view);
     return ok ? 0 : err_set(e, code, "%s: %s", path, strerror(code));
 }
+
+size_t screenshot_png(struct display *d, u8 **png)
+{
+    struct display_view view = {0};
+    struct display_rect all;
+    png_image im = {.version = PNG_IMAGE_VERSION, .format = PNG_FORMAT_RGB};
+    png_alloc_size_t n = 0;
+    u8 *pixels = display_look(d, &view, &all, 1) ? rgb(&view.s) : NULL;
+    *png = NULL;
+    im.width = view.s.width;
+    im.height = view.s.height;
+    display_view_free(&view);
+    if (pixels) {
+        n = PNG_IMAGE_PNG_SIZE_MAX(im);
+        *png = malloc(n);
+        if (!*png || !png_image_write_to_memory(&im, *png, &n, 0, pixels, 0, NULL)) {
+            free(*png);
+            *png = NULL;
+        }
+    }
+    free(pixels);
+    return *png ? n : 0;
+}

@@ -15,10 +15,8 @@
 #include "ui/listen.h"
 #include "ui/vnc_viewer.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,38 +119,6 @@ static int read_password(char *buf, const char *path, struct err *e)
     return 0;
 }
 
-static bool is_loopback(const struct sockaddr *a)
-{
-    if (a->sa_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24 == 127;
-    return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
-}
-
-static int listen_tcp(const struct vnc_config *c, struct err *e)
-{
-    const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
-                                   .ai_socktype = SOCK_STREAM};
-    struct addrinfo *a;
-    char port[16];
-    int one = 1, r = 0;
-    snprintf(port, sizeof(port), "%u", c->port);
-    if (getaddrinfo(c->address, port, &hints, &a))
-        return err_set(e, EINVAL, "vnc: \"%s\" is no address", c->address);
-    if (!is_loopback(a->ai_addr) && !c->is_public)
-        r = err_set(e, EPERM, "vnc: %s is not loopback; \"public\" behind it allows that",
-                    c->address);
-    else if (!is_loopback(a->ai_addr) && !*c->password_file)
-        r = err_set(e, EPERM, "vnc: %s lets everyone in: give a password-file, too", c->address);
-    int fd = r ? -1 : socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (!r && (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
-               bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, VNC_VIEWERS_MAX)))
-        r = err_set(e, errno, "vnc: %s port %u: %s", c->address, c->port, strerror(errno));
-    freeaddrinfo(a);
-    if (r && fd >= 0)
-        close(fd);
-    return r ? r : fd;
-}
-
 static int add(struct vnc *v, int fd, const char *password)
 {
     for (unsigned i = 0; i < VNC_VIEWERS_MAX; i++)
@@ -186,11 +152,14 @@ int vnc_listen(struct vnc *v, const struct vnc_config *c, struct err *e)
     memset(l, 0, sizeof(*l));
     l->vnc = v;
     int r = *c->password_file ? read_password(l->password, c->password_file, e) : 0;
+    if (!r && c->is_public && !*c->password_file)
+        r = err_set(e, EPERM, "vnc: public lets everyone in: give a password-file, too");
     if (r)
         return r;
-    int fd = c->port ? listen_tcp(c, e) : unix_listen(c->address, VNC_VIEWERS_MAX, e);
+    int fd = c->port ? tcp_listen(c->address, c->port, c->is_public, e)
+                     : unix_listen(c->address, VNC_VIEWERS_MAX, e);
     if (fd < 0)
-        return fd;
+        return err_prefix(e, "vnc");
     if (!c->port)
         strcpy(l->path, c->address);
     l->watch = (struct loop_fd){.fd = fd, .events = EPOLLIN, .fn = on_connect, .opaque = l};
