@@ -245,6 +245,8 @@ int disk_copy(struct disk_copy *c, struct err *e)
                      .opaque = c};
     int r;
 
+    if (c->to->packs)
+        c->compress = true;
     if (c->compress && (!c->to->fmt->deflate || c->to->parent))
         return err_set(e, EOPNOTSUPP, "%s: compressed %s images%s cannot be made",
                        c->to_name ? c->to_name : c->to->path, c->to->fmt->title,

@@ -9,6 +9,7 @@
 
 #define DISK_FORMATS                                                                               \
     FORMAT(qcow2)                                                                                  \
+    FORMAT(vmdk)                                                                                   \
     FORMAT(vdi)                                                                                    \
     FORMAT(vpc)                                                                                    \
     FORMAT(raw)

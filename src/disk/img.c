@@ -32,9 +32,7 @@ static const struct foreign {
     const char *mark;
     u32 len;
 } foreign[] = {
-    {"VMDK", 0, "KDMV", 4},
-    {"VMDK", 0, "# Disk DescriptorFile", 21},
-    {"VMDK", 0, "COWD", 4},
+    {"ESX redo log (COWD)", 0, "COWD", 4},
     {"VHDX", 0, "vhdxfile", 8},
     {"Parallels", 0, "WithoutFreeSpace", 16},
     {"Parallels", 0, "WithouFreSpacExt", 16},

@@ -306,6 +306,35 @@ static int write_iov(struct img *im, u64 off, u64 len, const struct iovec *iov, 
     return r;
 }
 
+/* Into an image that is made of packed units only; the disk's last one may be short. */
+static int write_units(struct img *im, u64 off, u64 len, const struct iovec *iov, int niov)
+{
+    u8 *buf = malloc(3 * (size_t)im->unit), *packed = buf + im->unit;
+    int r = buf ? 0 : -ENOMEM;
+
+    for (u64 pos = 0, n; pos < len && !r; pos += n) {
+        size_t size;
+
+        n = min(len - pos, (u64)im->unit);
+        if ((off + pos) % im->unit || (n < im->unit && off + pos + n < im->b.size)) {
+            r = -EOPNOTSUPP;
+            break;
+        }
+        memset(buf + n, 0, im->unit - n);
+        for (u64 k = 0; k < n;) {
+            struct iovec w;
+
+            disk_iov_slice(&w, 1, iov, niov, pos + k, n - k);
+            memcpy(buf + k, w.iov_base, w.iov_len);
+            k += w.iov_len;
+        }
+        size = im->fmt->deflate(im, buf, packed, 2 * (size_t)im->unit);
+        r = size ? img_store_deflated(im, off + pos, packed, size) : -EIO;
+    }
+    free(buf);
+    return r == -EEXIST ? -EOPNOTSUPP : r;
+}
+
 /* ----------------------------------------------------- discard and write-zeroes -- */
 
 /* The map cannot say "zeros" here: gives up the room in place, and writes what else must be. */
@@ -520,7 +549,7 @@ int img_execute(struct img *im, struct blk_req *r)
         k = read_iov(im, r->offset, r->iov, r->niov, 0, r->len);
         break;
     case BLK_WRITE:
-        k = write_iov(im, r->offset, r->len, r->iov, r->niov);
+        k = (im->packs ? write_units : write_iov)(im, r->offset, r->len, r->iov, r->niov);
         break;
     case BLK_DISCARD:
         k = unmap(im, r->offset, r->len, UNMAP_DISCARD);

@@ -195,6 +195,22 @@ void check_leak(struct disk_check *c, bool fixed, const char *fmt, ...)
     va_end(ap);
 }
 
+int settle(struct img *im)
+{
+    int more = 1, r = 0;
+
+    for (unsigned stage = 0; more && !r; stage++) {
+        r = im->fmt->write_back(im, stage);
+        more = r == 1;
+        if (r >= 0)
+            r = file_flush(im->file);
+        for (unsigned i = 0; i < im->nextra && !r; i++)
+            r = file_flush(im->extra[i]);
+    }
+    im->fmt->write_back_done(im, !r);
+    return r;
+}
+
 /* --------------------------------------------------------- on an opened image -- */
 
 static void lock_image(struct img *im)

@@ -64,7 +64,9 @@ struct disk_check {
 /* -ENOTSUP where the format has no check.  Opened with for_check, and not readonly to repair. */
 int disk_check(struct img *im, struct disk_check *c, struct err *e);
 
-/* For formats. */
+/* For formats.  settle(): what changed so far is on the disk when it returns, in the right order
+ * (write_back() and its syncs). */
+int settle(struct img *im);
 void check_error(struct disk_check *c, bool fixed, const char *fmt, ...) printf_like(3, 4);
 void check_leak(struct disk_check *c, bool fixed, const char *fmt, ...) printf_like(3, 4);
 

@@ -130,23 +130,6 @@ static int copy_block(struct img *im, u32 from, u32 to)
     return r;
 }
 
-/* What changed so far is on the disk when this returns, in the right order. */
-static int settle(struct img *im)
-{
-    int r = 1;
-
-    for (unsigned stage = 0; r == 1; stage++) {
-        r = im->fmt->write_back(im, stage);
-        if (r >= 0) {
-            int k = file_flush(im->file);
-
-            r = k ? k : r;
-        }
-    }
-    im->fmt->write_back_done(im, !r);
-    return r;
-}
-
 /* Moves entry i's block to `to`, which is in use for it already. */
 static int move_block(struct img *im, u32 i, u32 to)
 {

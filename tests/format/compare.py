@@ -24,6 +24,9 @@ FORMATS = {
     "vdi": dict(qemu="vdi", make="both", write=True, check=True, options=["", "static=on"]),
     "vpc": dict(qemu="vpc", make="both", write=True, check=False, round=4 * M, options=[
         "", "subformat=fixed", "force_size=on", "subformat=fixed,force_size=on", "subformat=dynamic"]),
+    "vmdk": dict(qemu="vmdk", make="both", write=True, check=True, options=[
+        "", "subformat=monolithicFlat", "subformat=twoGbMaxExtentSparse", "subformat=twoGbMaxExtentFlat",
+        "subformat=streamOptimized", "zeroed_grain=on", "adapter_type=lsilogic,compat6=on"]),
     "raw": dict(qemu="raw", make="both", write=True, check=False, options=[""]),
 }
 
@@ -67,6 +70,22 @@ class Case:
             run(["qemu-img", "create", "-q", "-f", self.f["qemu"]] + (["-o", self.options] if self.options else []) + [self.path, str(self.size)])
         else:
             run([self.tool, "create", self.name, self.path, str(self.size), self.options or "-"])
+
+    def stream(self, who):
+        """An image that is written once, from its start to its end."""
+        self.log.append("made by " + who)
+        lines = []
+        for off in range(0, self.size, 64 * K):
+            length, seed = min(64 * K, self.size - off), self.rng.randrange(1, 1 << 30)
+            if self.rng.randrange(3):
+                self.model[off:off + length] = pattern(length, seed)
+                lines.append("w %d %d %d" % (off, length, seed))
+        if who == "qemu":
+            open(self.raw, "wb").write(self.model)
+            run(["qemu-img", "convert", "-f", "raw", "-O", self.f["qemu"], "-o", self.options, self.raw, self.path])
+        else:
+            self.create(who)
+            run([self.tool, "run", self.path, self.name], "\n".join(lines) + "\n")
 
     def span(self):
         """A random place: (offset, length) in whole sectors."""
@@ -133,6 +152,9 @@ class Case:
         writers = ["qemu", "wirt"] if self.f["write"] else ["qemu"]
         if self.f.get("qemu_writes") is False:
             writers.remove("qemu")
+        if "streamOptimized" in self.options:
+            self.stream(self.rng.choice(makers))
+            return self.verify()
         self.create(self.rng.choice(makers))
         self.verify()
         for _ in range(self.rng.randrange(1, 4)):
