@@ -89,4 +89,8 @@ struct machine_config {
 /* Defaults: one processor, 512 MiB, VGA, virtio-rng and balloon, one serial port, no disks. */
 void machine_config_init(struct machine_config *m);
 
+/* The locally administered address of card n: from the machine's name, so that machines side by
+ * side differ and each keeps its own. */
+void machine_default_mac(const struct machine_config *c, unsigned n, u8 mac[6]);
+
 #endif

@@ -210,21 +210,6 @@ static int open_chipset(struct pc *pc, u8 *bios, struct err *e)
     return r;
 }
 
-/* The locally administered address of card n: from the machine's name, so that machines side by
- * side differ and each keeps its own. */
-static void default_mac(const struct machine_config *c, unsigned n, u8 mac[6])
-{
-    u32 h = 2166136261u; /* FNV-1a */
-    for (const char *s = c->identity ? c->identity : c->name; *s; s++)
-        h = (h ^ (u8)*s) * 16777619u;
-    mac[0] = 0x52;
-    mac[1] = 0x54;
-    mac[2] = (u8)(h >> 24);
-    mac[3] = (u8)(h >> 16);
-    mac[4] = (u8)(h >> 8);
-    mac[5] = (u8)(h + n);
-}
-
 /* iPXE's option ROM, when the user wants to boot from the network. */
 static void open_nic_rom(struct pc *pc, struct pc_nic *nic, struct pci_dev *dev, const char *name)
 {
@@ -255,7 +240,7 @@ static int open_nic(struct pc *pc, unsigned n, struct err *e)
     if (r)
         return r;
     if (!memcmp(c.mac, none, 6))
-        default_mac(&pc->cfg, n, c.mac);
+        machine_default_mac(&pc->cfg, n, c.mac);
     nic->slot = pc->next_slot++;
     if (!strcmp(c.model, "e1000")) {
         struct e1000_config ec = {.backend = nic->backend};

@@ -136,6 +136,53 @@ static void boot_state(void *opaque, struct cpu_state *s)
     s->mtrr_def_type = 0x806; /* everything is memory; no fixed ranges */
 }
 
+static int open_blk(struct xen_pvh *m, struct xen_config *xc, const struct disk_config *d,
+                    bool cdrom, struct err *e)
+{
+    struct disk_options o = {.readonly = d->readonly,
+                             .snapshot = d->snapshot,
+                             .cache = d->cache,
+                             .format = d->raw ? "raw" : NULL,
+                             .trace = &m->vm->trace};
+    struct blk **b = &m->blk[m->nblks];
+    if (xc->ndisks == XEN_DISKS_MAX)
+        return err_set(e, E2BIG, "%s: more than %d disks", d->path, XEN_DISKS_MAX);
+    int r = disk_open(b, d->path, &o, e);
+    if (r)
+        return r;
+    m->nblks++;
+    xc->disk[xc->ndisks++] = (struct xen_disk){*b, cdrom};
+    return 0;
+}
+
+static int open_disks(struct xen_pvh *m, struct xen_config *xc, struct err *e)
+{
+    int r = 0;
+    for (unsigned i = 0; !r && i < m->cfg.ndisks; i++)
+        r = open_blk(m, xc, &m->cfg.disk[i], false, e);
+    for (unsigned i = 0; !r && i < m->cfg.ncdroms; i++)
+        if (m->cfg.cdrom[i])
+            r = open_blk(m, xc, &(struct disk_config){.path = m->cfg.cdrom[i], .readonly = true},
+                         true, e);
+    return r;
+}
+
+static int open_nics(struct xen_pvh *m, struct xen_config *xc, struct err *e)
+{
+    static const u8 none[6];
+    for (unsigned i = 0; i < m->cfg.nnics; i++) {
+        struct net_config c = m->cfg.nic[i];
+        int r = net_open(&m->net[i], &c, m->vm->loop, m->vm->clock, &m->vm->trace, e);
+        if (r)
+            return r;
+        if (!memcmp(c.mac, none, 6))
+            machine_default_mac(&m->cfg, i, c.mac);
+        xc->nic[xc->nnics].net = m->net[i];
+        memcpy(xc->nic[xc->nnics++].mac, c.mac, 6);
+    }
+    return 0;
+}
+
 static int open_xen(struct xen_pvh *m, struct err *e)
 {
     struct machine_config *c = &m->cfg;
@@ -146,7 +193,10 @@ static int open_xen(struct xen_pvh *m, struct err *e)
     memcpy(xc.uuid, c->uuid, 16);
     xc.wallclock = c->have_rtc_start ? c->rtc_start : (s64)time(NULL);
     xc.console = c->console ? c->console : c->serial[0];
-    return xen_open(&m->xen, m->vm, &m->lapics, &xc, e);
+    int r = open_disks(m, &xc, e);
+    if (!r)
+        r = open_nics(m, &xc, e);
+    return r ? r : xen_open(&m->xen, m->vm, &m->lapics, &xc, e);
 }
 
 static int open_debugcon(struct xen_pvh *m, struct err *e)
@@ -186,9 +236,19 @@ int xen_pvh_open(struct xen_pvh *m, struct vm *vm, const struct machine_config *
     return 0;
 }
 
+void xen_pvh_power_button(struct xen_pvh *m)
+{
+    xen_shutdown_guest(m->xen, "poweroff");
+}
+
 void xen_pvh_close(struct xen_pvh *m)
 {
     xen_close(m->xen);
+    for (unsigned i = 0; i < MACHINE_NICS_MAX; i++)
+        if (m->net[i])
+            m->net[i]->ops->close(m->net[i]);
+    for (unsigned i = 0; i < m->nblks; i++)
+        m->blk[i]->ops->close(m->blk[i]);
     for (unsigned i = 0; i < MACHINE_SERIALS_MAX; i++)
         if (m->cfg.serial[i])
             m->cfg.serial[i]->ops->close(m->cfg.serial[i]);

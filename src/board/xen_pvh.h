@@ -28,11 +28,16 @@ struct xen_pvh {
     struct debugcon debugcon; /* port 0xe9: Linux' earlyprintk=xen */
     FILE *debugcon_file;
     struct boot_entry entry;
+    struct blk *blk[XEN_DISKS_MAX];
+    unsigned nblks;
+    struct nic_backend *net[MACHINE_NICS_MAX];
     struct xen *xen;
 };
 
 /* As pc_open() and pc_close() (board/pc.h); cfg->kernel is set. */
 int xen_pvh_open(struct xen_pvh *m, struct vm *vm, const struct machine_config *cfg, struct err *e);
 void xen_pvh_close(struct xen_pvh *m);
+/* Asks the guest to power itself off.  On the loop's thread. */
+void xen_pvh_power_button(struct xen_pvh *m);
 
 #endif

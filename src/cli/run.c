@@ -54,6 +54,8 @@ static void power_button(void *opaque)
     struct run *r = opaque;
     if (r->pc)
         piix4_pm_power_button(&r->pc->pm);
+    else
+        xen_pvh_power_button(r->xen);
 }
 
 static void on_signal(void *opaque, int sig)
@@ -155,8 +157,12 @@ static int open_vnc(struct run *r, struct err *e)
 static int open_control(struct run *r, struct err *e)
 {
     const struct run_config *c = &r->c;
-    struct control_machine m = {&r->vm, r->pc, c->m.vga ? &r->pc->screen : NULL, &r->input};
-    input_init(&r->input, &r->pc->input);
+    struct control_machine m = {.vm = &r->vm, .pc = r->pc, .xen = r->xen};
+    if (r->pc) {
+        input_init(&r->input, &r->pc->input);
+        m.display = c->m.vga ? &r->pc->screen : NULL;
+        m.input = &r->input;
+    }
     int ret = 0;
     if (!c->have_name && !c->nqmps)
         return open_vnc(r, e);
@@ -199,8 +205,10 @@ static int open_machine(struct run *r, struct err *e)
     if (ret)
         return ret;
     ret = open_chardevs(r, e);
-    if (!ret && c->m.xen == XEN_PVH)
-        return open_xen(r, e);
+    if (!ret && c->m.xen == XEN_PVH) {
+        ret = open_xen(r, e);
+        return ret ? ret : open_control(r, e);
+    }
     r->pc = ret ? NULL : calloc(1, sizeof(*r->pc));
     if (!r->pc) {
         close_chardevs(r);

@@ -310,8 +310,6 @@ static int finish(struct run_config *c, struct err *e)
         return err_set(e, EINVAL, "--kernel boots without firmware: --firmware has no meaning");
     if (m->xen == XEN_PVH && !m->kernel)
         return err_set(e, EINVAL, "--pv xen boots a kernel: --kernel is missing");
-    if (m->xen == XEN_PVH && c->nqmps)
-        return err_set(e, EINVAL, "--qmp speaks of a PC's devices: not with --pv xen");
     if (m->xen == XEN_PVH)
         m->vga = VIDEO_NONE;
     if (c->display == DISPLAY_TEXT && !m->vga)

@@ -42,9 +42,12 @@ static int system_reset(struct control_call *call, struct err *e)
 
 static int system_powerdown(struct control_call *call, struct err *e)
 {
-    if (!call->machine->pc)
+    if (call->machine->pc)
+        piix4_pm_power_button(&call->machine->pc->pm);
+    else if (call->machine->xen)
+        xen_pvh_power_button(call->machine->xen);
+    else
         return err_set(e, ENODEV, "the machine has no power button");
-    piix4_pm_power_button(&call->machine->pc->pm);
     control_event(call->control, "POWERDOWN", NULL);
     return CONTROL_DONE;
 }
@@ -76,7 +79,8 @@ static int query_name(struct control_call *call, struct err *e)
 static int query_uuid(struct control_call *call, struct err *e)
 {
     static const u8 none[16];
-    const u8 *u = call->machine->pc ? call->machine->pc->cfg.uuid : none;
+    const struct control_machine *m = call->machine;
+    const u8 *u = m->pc ? m->pc->cfg.uuid : m->xen ? m->xen->cfg.uuid : none;
     char text[40], *p = text;
     for (unsigned i = 0; i < 16; i++) {
         if (i == 4 || i == 6 || i == 8 || i == 10)

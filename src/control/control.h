@@ -20,6 +20,7 @@
 
 #include "base/err.h"
 #include "board/pc.h"
+#include "board/xen_pvh.h"
 #include "core/display.h"
 #include "core/vm.h"
 #include "ui/input.h"
@@ -31,7 +32,8 @@ struct control;
 /* What commands act on; it outlives the control. */
 struct control_machine {
     struct vm *vm;
-    struct pc *pc;           /* may be NULL in tests */
+    struct pc *pc;           /* NULL: a Xen guest's machine, or a test */
+    struct xen_pvh *xen;     /* the other way round */
     struct display *display; /* NULL = no screen */
     struct input *input;     /* NULL = no keyboard */
 };

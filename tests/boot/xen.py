@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's kernels as Xen guests: what they print, and which hypercalls they make."""
-import os, re
+import hashlib, os, re, socket, subprocess, threading, time
 
 from .machine import Machine, Scratch, guest
+from .net import Server, free_port
 
 # The calls of a stock kernel on Xen 4.17, from its first to its first timer; without console_io,
 # EVTCHNOP_send and SCHEDOP_yield.
@@ -47,8 +48,92 @@ def order():
             m.fail("hypercalls came in another order: %r" % calls[:len(ORDER)])
 
 
+def received(port, data, out):
+    """Takes what the guest's nc sends through a forwarded port; tries until it listens."""
+    for _ in range(100):
+        got, n = hashlib.sha256(), 0
+        try:
+            with socket.create_connection(("127.0.0.1", port), 30) as s:
+                s.settimeout(60)
+                while chunk := s.recv(1 << 20):
+                    got.update(chunk)
+                    n += len(chunk)
+        except OSError:
+            pass
+        if n:
+            out.append(got.digest() == hashlib.sha256(data).digest())
+            return
+        time.sleep(0.2)
+
+
+def devices(cpus, mib, mode="pvh"):
+    """A root file system on xvda, eth0 by DHCP, data each way with checksums, balloon, power-off by the store."""
+    data = os.urandom(mib << 20)
+    port = free_port()
+    with Scratch() as d, Server(data) as server:
+        disk = os.path.join(d, "disk.img")
+        subprocess.run("truncate -s 256M disk.img && mkfs.ext4 -q -F disk.img", shell=True, cwd=d, check=True)
+        with Machine(*options(cpus), "--append", "console=hvc0 panic=-1", "--disk", disk,
+                     "--net", "user,hostfwd=tcp:127.0.0.1:%d-:7777" % port) as m:
+            m.expect(r"eth0 has 10\.0\.2\.15", 180)
+            m.expect(r"[#$] $", 30)
+            log = m.run("dmesg")
+            for line in ("Grant tables using version 1 layout",
+                         "blkfront: xvda: flush diskcache: enabled; persistent grants: enabled; indirect descriptors: enabled",
+                         "xen_netfront: Initialising Xen virtual ethernet driver"):
+                if line not in log:
+                    m.fail("the kernel did not say %r" % line)
+            if m.run("ls /sys/bus/xen/devices").split()[-2:] != ["vbd-51712", "vif-0"]:
+                m.fail("other devices than vbd-51712 and vif-0")
+            m.run("mount /dev/xvda /mnt && mkdir /mnt/bin && cp /bin/busybox /mnt/bin/ && chroot /mnt /bin/busybox true")
+            m.run("wget -q -O /mnt/got http://10.0.2.2:%d/file" % server.port, 120)
+            m.run("sync; umount /mnt; mount /dev/xvda /mnt")
+            if hashlib.sha256(data).hexdigest() not in m.run("sha256sum /mnt/got", 120):
+                m.fail("the file arrived changed")
+            m.send("nc -l -p 7777 < /mnt/got; echo server''-over")
+            ok = []
+            taker = threading.Thread(target=received, args=(port, data, ok))
+            taker.start()
+            m.expect("server-over", 180)
+            taker.join()
+            if ok != [True]:
+                m.fail("the host got other data than the guest has sent")
+            m.expect(r"[#$] $", 30)
+            m.run("rm /mnt/got; fstrim /mnt; umount /mnt; e=$(cat /sys/block/xvda/queue/discard_granularity); [ $e -ge 512 ]")
+            target = "/sys/devices/system/xen_memory/xen_memory0/target_kb"
+            before = int(m.run("grep MemTotal /proc/meminfo").split()[-2])
+            m.run("echo $(($(cat %s) - 131072)) > %s; sleep 2" % (target, target))
+            if int(m.run("grep MemTotal /proc/meminfo").split()[-2]) > before - 120000:
+                m.fail("the balloon did not take 128 MiB")
+            m.run("echo $(($(cat %s) + 131072)) > %s; sleep 2" % (target, target))
+            if int(m.run("grep MemTotal /proc/meminfo").split()[-2]) != before:
+                m.fail("the balloon did not give 128 MiB back")
+            m.send("exit")
+            m.finish(0, 60)
+        if subprocess.run(["e2fsck", "-fn", disk], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+            m.fail("the file system is damaged")
+
+
+def asked_to_end():
+    """A power-off that is asked for from outside goes by control/shutdown, and the guest ends itself."""
+    with Scratch() as d:
+        path = os.path.join(d, "qmp")
+        with Machine(*options(1), "--append", "console=hvc0 panic=-1", "--net", "none", "--qmp", "unix:" + path) as m:
+            m.expect(r"[#$] $", 120)
+            m.run(r"mkdir -p /sbin; printf '#!/bin/sh\necho the-guest-was-asked > /dev/console\npoweroff -f\n' > /sbin/poweroff; "
+                  "chmod +x /sbin/poweroff")
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(path)
+                s.sendall(b'{"execute": "qmp_capabilities"} {"execute": "system_powerdown"}')
+                m.expect("the-guest-was-asked", 30)
+                m.finish(0, 30)
+
+
 TESTS = [
     ("xen pvh 1 cpu", lambda: pvh(1), False),
     ("xen pvh 4 cpus", lambda: pvh(4), True),
     ("xen pvh hypercalls", order, False),
+    ("xen pvh asked to end", asked_to_end, False),
+    ("xen pvh devices, 1 cpu", lambda: devices(1, 64), False),
+    ("xen pvh devices, 4 cpus", lambda: devices(4, 64), True),
 ]

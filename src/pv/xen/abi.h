@@ -189,6 +189,50 @@ enum {
     HVM_NR_PARAMS = 39,
 };
 
+/* grant_table.h */
+enum {
+    GNTTABOP_map_grant_ref = 0,
+    GNTTABOP_unmap_grant_ref = 1,
+    GNTTABOP_setup_table = 2,
+    GNTTABOP_copy = 5,
+    GNTTABOP_query_size = 6,
+    GNTTABOP_set_version = 8,
+    GNTTABOP_get_status_frames = 9,
+    GNTTABOP_get_version = 10,
+};
+enum {
+    GNTST_okay = 0,
+    GNTST_general_error = -1,
+    GNTST_bad_domain = -2,
+    GNTST_bad_gntref = -3,
+    GNTST_bad_handle = -4,
+    GNTST_permission_denied = -8,
+    GNTST_bad_page = -9,
+    GNTST_bad_copy_arg = -10,
+    GNTST_eagain = -12,
+};
+enum {
+    GTF_permit_access = 1,
+    GTF_type_mask = 3,
+    GTF_readonly = 1 << 2,
+    GTF_reading = 1 << 3,
+    GTF_writing = 1 << 4,
+    GTF_sub_page = 1 << 8,
+    GNTTAB_NR_RESERVED_ENTRIES = 8,
+    GNTCOPY_source_gref = 1,
+    GNTCOPY_dest_gref = 2,
+};
+struct xen_grant_v1 {
+    u16 flags, domid;
+    u32 frame;
+};
+struct xen_grant_v2 {
+    u16 flags, domid;
+    u16 page_off, length; /* of a sub-page grant */
+    u64 frame;
+};
+_Static_assert(sizeof(struct xen_grant_v1) == 8 && sizeof(struct xen_grant_v2) == 16, "grants");
+
 /* console.h and io/console.h */
 enum { CONSOLEIO_write = 0, CONSOLEIO_read = 1 };
 struct xencons_interface {

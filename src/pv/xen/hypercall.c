@@ -40,6 +40,7 @@ static const struct {
     [HYPERVISOR_multicall] = {"multicall", multicall},
     [HYPERVISOR_xen_version] = {"xen_version", xen_version_op},
     [HYPERVISOR_console_io] = {"console_io", xen_console_io},
+    [HYPERVISOR_grant_table_op] = {"grant_table_op", xen_grant_table_op},
     [HYPERVISOR_vm_assist] = {"vm_assist", vm_assist},
     [HYPERVISOR_vcpu_op] = {"vcpu_op", xen_vcpu_op},
     [HYPERVISOR_sched_op] = {"sched_op", xen_sched_op},

@@ -89,6 +89,11 @@ struct xen {
     struct xen_vcpu vcpu[VM_CPUS_MAX];
 
     struct xen_console *console;
+    struct grants *grants;
+    struct xenstore *store;
+    struct xenbus_dev *devices;
+    struct blkback *disks; /* lists */
+    struct netback *nics;
 };
 
 /* ---------------------------------------------------------- hypercalls -- */
@@ -107,7 +112,7 @@ struct xen_call {
 typedef s64 xen_call_fn(struct xen_call *k);
 
 xen_call_fn xen_version_op, xen_memory_op, xen_vcpu_op, xen_sched_op, xen_event_channel_op,
-    xen_hvm_op, xen_console_io;
+    xen_hvm_op, xen_console_io, xen_grant_table_op;
 
 /* By number, for multicall too; k->nr and k->a are set. */
 s64 hypercall_dispatch(struct xen_call *k);

@@ -8,6 +8,7 @@
  * takes it again or touches it.  A shared page that the guest puts over RAM becomes that RAM page;
  * put elsewhere it is mapped there.
  */
+#include "pv/xen/grant.h"
 #include "pv/xen/internal.h"
 
 #include <errno.h>
@@ -153,6 +154,8 @@ static s64 place(struct xen *x, u32 space, u64 idx, u64 gfn)
     pthread_mutex_lock(&x->lock);
     if (space == XENMAPSPACE_shared_info)
         r = idx ? -XEN_EINVAL : place_shared_info(x, gfn);
+    else if (space == XENMAPSPACE_grant_table)
+        r = grant_place(x, idx, gfn);
     pthread_mutex_unlock(&x->lock);
     return r;
 }

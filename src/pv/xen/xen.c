@@ -2,7 +2,11 @@
 /*
  * The domain: opens, resets and closes its parts.
  */
+#include "pv/xen/blkback.h"
+#include "pv/xen/grant.h"
 #include "pv/xen/internal.h"
+#include "pv/xen/netback.h"
+#include "pv/xen/xenbus.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -40,6 +44,14 @@ int xen_open(struct xen **out, struct vm *vm, struct lapic_bus *lapics, const st
     r = memory_open(x, e);
     if (!r && !(x->console = console_open(x, c->console, e)))
         r = -ENOMEM;
+    if (!r)
+        r = grant_open(x, e);
+    if (!r)
+        r = xenstore_open(x, e);
+    for (unsigned i = 0; !r && i < c->ndisks; i++)
+        r = blkback_open(x, i, &c->disk[i], e);
+    for (unsigned i = 0; !r && i < c->nnics; i++)
+        r = netback_open(x, i, &c->nic[i], e);
     if (r)
         return r;
     xen_reset(x);
@@ -49,12 +61,16 @@ int xen_open(struct xen **out, struct vm *vm, struct lapic_bus *lapics, const st
 
 void xen_reset(struct xen *x)
 {
+    xenbus_disconnect_all(x);
     memory_reset(x);
+    grant_reset(x);
     vcpu_reset(x);
     evtchn_reset(x);
     hvm_reset(x);
     time_wallclock(x);
+    xenstore_reset(x);
     console_reset(x->console);
+    xenbus_reset(x);
 }
 
 void xen_close(struct xen *x)
@@ -63,6 +79,12 @@ void xen_close(struct xen *x)
         return;
     x->vm->pv = (struct pv){0};
     vcpu_stop(x);
+    if (x->store && x->grants)
+        xenbus_disconnect_all(x);
+    blkback_close_all(x);
+    netback_close_all(x);
+    xenstore_close(x);
+    grant_close(x);
     console_close(x->console);
     memory_close(x);
     free(x->port);

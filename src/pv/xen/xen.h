@@ -24,12 +24,29 @@ struct xen_e820 {
     u32 type;
 };
 
+/* A disk or a network card behind the guest's xenbus; what is behind them stays the caller's. */
+struct xen_disk {
+    struct blk *blk;
+    bool cdrom;
+};
+
+struct xen_nic {
+    struct nic_backend *net;
+    u8 mac[6];
+};
+
+enum { XEN_DISKS_MAX = 24, XEN_NICS_MAX = 8 };
+
 struct xen_config {
     u8 uuid[16];
-    s64 wallclock;           /* seconds since 1970 UTC at virtual time 0 */
-    u64 special_gfn;         /* XEN_SPECIAL_PAGES page frames that nothing else uses */
-    u64 ram_pages;           /* of 4 KiB, at the guest's start */
-    struct chardev *console; /* stays the caller's; NULL = none */
+    s64 wallclock;                       /* seconds since 1970 UTC at virtual time 0 */
+    u64 special_gfn;                     /* XEN_SPECIAL_PAGES page frames that nothing else uses */
+    u64 ram_pages;                       /* of 4 KiB, at the guest's start */
+    struct chardev *console;             /* stays the caller's; NULL = none */
+    struct xen_disk disk[XEN_DISKS_MAX]; /* xvda, xvdb, ... */
+    unsigned ndisks;
+    struct xen_nic nic[XEN_NICS_MAX]; /* eth0, eth1, ... */
+    unsigned nnics;
     const struct xen_e820 *map;
     unsigned nmap;           /* 16 at most; copied */
     struct irq callback[16]; /* GSIs for guests that want no vector; set NULL = none */
@@ -42,6 +59,10 @@ int xen_open(struct xen **out, struct vm *vm, struct lapic_bus *lapics, const st
              struct err *e);
 /* All vCPUs are parked. */
 void xen_reset(struct xen *x);
+/* Asks the guest to end itself: "poweroff", "reboot".  From any thread. */
+void xen_shutdown_guest(struct xen *x, const char *how);
+/* Asks the guest to keep this much memory, in KiB.  From any thread. */
+void xen_set_memory(struct xen *x, u64 kib);
 void xen_close(struct xen *x);
 
 #endif
