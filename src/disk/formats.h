@@ -12,6 +12,7 @@
     FORMAT(vmdk)                                                                                   \
     FORMAT(vdi)                                                                                    \
     FORMAT(vpc)                                                                                    \
+    FORMAT(vhdx)                                                                                   \
     FORMAT(raw)
 
 #define FORMAT(name) extern const struct format format_##name;

@@ -33,7 +33,6 @@ static const struct foreign {
     u32 len;
 } foreign[] = {
     {"ESX redo log (COWD)", 0, "COWD", 4},
-    {"VHDX", 0, "vhdxfile", 8},
     {"Parallels", 0, "WithoutFreeSpace", 16},
     {"Parallels", 0, "WithouFreSpacExt", 16},
     {"QED", 0, "QED", 4},

@@ -227,6 +227,22 @@ int tcache_write(struct tcache *c, unsigned stage)
     return 0;
 }
 
+bool tcache_take(struct tcache *c, unsigned stage, u64 *off, u8 *copy)
+{
+    for (unsigned i = 0; i < c->slots && c->dirty[stage]; i++) {
+        struct slot *s = &c->slot[i];
+
+        if (!s->dirty || s->stage != stage)
+            continue;
+        *off = s->off;
+        memcpy(copy, s->data, c->size);
+        set_clean(c, s);
+        s->written = true;
+        return true;
+    }
+    return false;
+}
+
 void tcache_done(struct tcache *c, bool ok)
 {
     for (unsigned i = 0; i < c->slots; i++) {

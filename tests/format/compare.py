@@ -22,6 +22,8 @@ FORMATS = {
         "refcount_bits=64,cluster_size=1K", "extended_l2=on", "extended_l2=on,cluster_size=16K",
         "lazy_refcounts=on", "compression_type=zstd", "refcount_bits=2,cluster_size=2K"]),
     "vdi": dict(qemu="vdi", make="both", write=True, check=True, options=["", "static=on"]),
+    "vhdx": dict(qemu="vhdx", make="both", write=True, check=True, options=[
+        "", "subformat=fixed", "block_size=1M", "block_state_zero=off,block_size=2M", "log_size=2M,block_size=1M"]),
     "vpc": dict(qemu="vpc", make="both", write=True, check=False, round=4 * M, options=[
         "", "subformat=fixed", "force_size=on", "subformat=fixed,force_size=on", "subformat=dynamic"]),
     "vmdk": dict(qemu="vmdk", make="both", write=True, check=True, options=[

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * VHDX: what tests/format/compare.py cannot show: the log, parents, sectors of 4096 bytes, resize,
+ * repair, refusals.
+ */
+#include "disk/vhdx.h"
+#include "image_test.h"
+
+#include "base/crc32c.h"
+
+/* Where create() puts things. */
+enum { LOG_AT = 1 << 20, META_AT = 2 << 20, ITEMS_AT = META_AT + (64 << 10), BAT_AT = 3 << 20 };
+
+static void copy_file(const char *from, const char *to)
+{
+    char cmd[160];
+
+    snprintf(cmd, sizeof(cmd), "cp --sparse=always %s %s", from, to);
+    assert_int_equal(system(cmd), 0);
+}
+
+/* ---------------------------------------------------------------------- the log -- */
+
+/* crash.vhdx: an image as it is after a flush and a kill, with its BAT as before the flush. */
+static void make_crashed(void)
+{
+    u8 bat[VHDX_PAGE];
+    struct img *im;
+
+    make_image("vhdx", "live.vhdx", 40 * MIB, "block_size=1M", NULL);
+    im = open_image("live.vhdx");
+    fill_image(im, 0, MIB, 0x11);
+    assert_int_equal(img_flush(im), 0);
+    peek("live.vhdx", BAT_AT, bat, sizeof(bat));
+    fill_image(im, 5 * MIB, MIB, 0x22);
+    assert_int_equal(img_flush(im), 0);
+    copy_file("live.vhdx", "crash.vhdx");
+    img_close(im);
+    poke("crash.vhdx", BAT_AT, bat, sizeof(bat));
+}
+
+static bool log_is_set(const char *path)
+{
+    u8 h[2][80];
+    int k;
+
+    peek(path, VHDX_HEADER_1, h[0], sizeof(h[0]));
+    peek(path, VHDX_HEADER_2, h[1], sizeof(h[1]));
+    k = le64_get(h[1] + XH_SEQUENCE) > le64_get(h[0] + XH_SEQUENCE);
+    return !guid_is(h[k] + XH_LOG_GUID, "00000000-0000-0000-0000-000000000000");
+}
+
+static void test_replay(void **state)
+{
+    struct disk_options ro = {.readonly = true};
+    u8 before[16], after[16];
+    struct img *im;
+
+    make_crashed();
+    assert_true(log_is_set("crash.vhdx"));
+    assert_false(log_is_set("live.vhdx"));
+    /* In memory only. */
+    peek("crash.vhdx", BAT_AT + 40, before, sizeof(before));
+    im = open_with("crash.vhdx", &ro);
+    expect_bytes(im, 0, MIB, 0x11);
+    expect_bytes(im, 5 * MIB, MIB, 0x22);
+    img_close(im);
+    peek("crash.vhdx", BAT_AT + 40, after, sizeof(after));
+    assert_memory_equal(before, after, sizeof(before));
+    /* For good. */
+    im = open_image("crash.vhdx");
+    expect_bytes(im, 5 * MIB, MIB, 0x22);
+    img_close(im);
+    assert_false(log_is_set("crash.vhdx"));
+    expect_sound("crash.vhdx");
+    im = open_with("crash.vhdx", &ro);
+    expect_bytes(im, 0, MIB, 0x11);
+    expect_bytes(im, MIB, 4 * MIB, 0);
+    expect_bytes(im, 5 * MIB, MIB, 0x22);
+    img_close(im);
+}
+
+/* The entry that would be replayed: it is the one with the highest sequence number. */
+static u32 last_entry(const char *path)
+{
+    u64 best = 0;
+    u32 at = 0;
+
+    for (u32 off = 0; off < MIB; off += VHDX_PAGE) {
+        u8 h[64];
+
+        peek(path, LOG_AT + off, h, sizeof(h));
+        if (!memcmp(h, "loge", 4) && le64_get(h + 16) > best) {
+            best = le64_get(h + 16);
+            at = off;
+        }
+    }
+    assert_int_not_equal(best, 0);
+    return at;
+}
+
+static void change_entry(u32 at, u32 value, unsigned bytes, bool seal)
+{
+    u32 off = last_entry("crash.vhdx");
+    u8 e[2 * VHDX_PAGE], wire[4];
+
+    le32_put(wire, value);
+    peek("crash.vhdx", LOG_AT + off, e, sizeof(e));
+    assert_int_equal(le32_get(e + 8), sizeof(e));
+    memcpy(e + at, wire, bytes);
+    if (seal)
+        le32_put(e + 4, vhdx_checksum(e, sizeof(e), 4));
+    poke("crash.vhdx", LOG_AT + off, e, sizeof(e));
+}
+
+static void test_bad_log(void **state)
+{
+    static const struct {
+        u32 at, value;
+        bool seal;
+        const char *words;
+    } rows[] = {
+        {5000, 7, false, NULL},                        /* checksum: the entry before it counts */
+        {16, 0, true, NULL},                           /* sequence number */
+        {8, 100, true, NULL},                          /* length */
+        {24, 0x00ffffff, true, NULL},                  /* descriptor count */
+        {24, 0, true, NULL},                           /* a data sector without a descriptor */
+        {12, 0x5000, true, "no valid sequence"},       /* a tail that is no entry */
+        {64, 0x41414141, true, NULL},                  /* descriptor signature */
+        {80, 4097, true, NULL},                        /* file offset of a descriptor */
+        {80, 64 << 10, true, "no place for metadata"}, /* ... into the headers */
+        {80, LOG_AT, true, "no place for metadata"},
+        {80, 0x7ff00000, true, "no place for metadata"},
+        {52, 1, true, "is cut off"}, /* FlushedFileOffset, high half */
+        {60, 0x10000, true, "LastFileOffset"},
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        make_crashed();
+        change_entry(rows[i].at, rows[i].value, 4, rows[i].seal);
+        for (int write = 0; write < 2; write++) {
+            struct disk_options o = {.readonly = !write};
+
+            if (rows[i].words) {
+                expect_refused("crash.vhdx", &o, rows[i].words);
+                continue;
+            }
+            struct img *im = open_with("crash.vhdx", &o);
+
+            expect_bytes(im, 0, MIB, 0x11);
+            expect_bytes(im, 5 * MIB, MIB, 0);
+            img_close(im);
+        }
+    }
+    /* No entry at all. */
+    u8 *zeros = calloc(1, MIB);
+
+    make_crashed();
+    poke("crash.vhdx", LOG_AT, zeros, MIB);
+    free(zeros);
+    expect_refused("crash.vhdx", NULL, "no valid sequence");
+}
+
+/* More pages than one entry holds, round and round the log. */
+static void test_long_log(void **state)
+{
+    u64 size = 64 * GIB;
+    struct img *im;
+
+    make_image("vhdx", "long.vhdx", size, "block_size=1M", NULL);
+    im = open_image("long.vhdx");
+    for (int round = 0; round < 3; round++) {
+        for (u64 i = 0; i < 120; i++) /* each in a page of its own */
+            fill_image(im, (i * 512 + (u64)round) * MIB, 512, (int)i + 1);
+        assert_int_equal(img_flush(im), 0);
+        copy_file("long.vhdx", "copy.vhdx");
+        struct img *copy = open_image("copy.vhdx");
+
+        for (u64 i = 0; i < 120; i++)
+            expect_bytes(copy, (i * 512 + (u64)round) * MIB, 512, (int)i + 1);
+        img_close(copy);
+        expect_sound("copy.vhdx");
+    }
+    img_close(im);
+}
+
+/* ------------------------------------------------------------------------ parents -- */
+
+static void chain(const char *options, u32 sector)
+{
+    u64 size = 24 * MIB;
+    struct img *im;
+
+    make_image("vhdx", "base.vhdx", size, options, NULL);
+    im = open_image("base.vhdx");
+    fill_image(im, 0, 9 * MIB, 0x11);
+    img_close(im);
+    make_image("vhdx", "child.vhdx", 0, "block_size=2M", "base.vhdx");
+    im = open_image("child.vhdx");
+    assert_int_equal(im->b.size, size);
+    fill_image(im, sector, sector, 0x22);
+    fill_image(im, 2 * MIB - sector, 2ull * sector, 0x22);
+    fill_image(im, 4 * MIB, 2 * MIB, 0x22);
+    assert_int_equal(img_execute(im, &(struct blk_req){.op = BLK_WRITE_ZEROES,
+                                                       .offset = 6 * MIB,
+                                                       .len = 2 * MIB,
+                                                       .unmap = true}),
+                     0);
+    fill_image(im, 7 * MIB, sector, 0x33);
+    img_close(im);
+    expect_sound("child.vhdx");
+    make_image("vhdx", "grandchild.vhdx", 0, NULL, "child.vhdx");
+    im = open_image("grandchild.vhdx");
+    expect_bytes(im, 0, sector, 0x11);
+    expect_bytes(im, sector, sector, 0x22);
+    expect_bytes(im, 2ull * sector, 2 * MIB - 3ull * sector, 0x11);
+    expect_bytes(im, 2 * MIB - sector, 2ull * sector, 0x22);
+    expect_bytes(im, 2 * MIB + sector, 2 * MIB - sector, 0x11);
+    expect_bytes(im, 4 * MIB, 2 * MIB, 0x22);
+    expect_bytes(im, 6 * MIB, MIB, 0);
+    expect_bytes(im, 7 * MIB, sector, 0x33);
+    expect_bytes(im, 7 * MIB + sector, MIB - sector, 0);
+    expect_bytes(im, 8 * MIB, MIB, 0x11);
+    expect_bytes(im, 9 * MIB, 15 * MIB, 0);
+    img_close(im);
+}
+
+static void test_differencing(void **state)
+{
+    chain("block_size=1M", 512);
+    chain("block_size=8M,logical_sector_size=4096", 4096);
+    chain("subformat=fixed", 512);
+}
+
+/* Less than a sector of 4096 bytes over a parent. */
+static void test_part_of_sector(void **state)
+{
+    struct img *im;
+
+    make_image("vhdx", "p4.vhdx", 4 * MIB, "logical_sector_size=4096", NULL);
+    im = open_image("p4.vhdx");
+    assert_int_equal(im->b.block_size, 4096);
+    fill_image(im, 0, MIB, 0x44);
+    img_close(im);
+    make_image("vhdx", "c4.vhdx", 0, NULL, "p4.vhdx");
+    im = open_image("c4.vhdx");
+    fill_image(im, 4096 + 512, 512, 0x55);
+    expect_bytes(im, 4096, 512, 0x44);
+    expect_bytes(im, 4096 + 512, 512, 0x55);
+    expect_bytes(im, 4096 + 1024, 8192, 0x44);
+    img_close(im);
+}
+
+static void test_wrong_parent(void **state)
+{
+    struct img *im;
+
+    make_image("vhdx", "p.vhdx", 4 * MIB, NULL, NULL);
+    make_image("vhdx", "c.vhdx", 0, NULL, "p.vhdx");
+    img_close(open_image("c.vhdx"));
+    im = open_image("p.vhdx"); /* opened, not changed */
+    img_close(im);
+    img_close(open_image("c.vhdx"));
+    im = open_image("p.vhdx");
+    fill_image(im, 0, 512, 1);
+    img_close(im);
+    expect_refused("c.vhdx", NULL, "DataWriteGuid");
+    unlink("p.vhdx");
+    expect_refused("c.vhdx", NULL, "No such file");
+    img_close(open_with("c.vhdx", &(struct disk_options){.no_parent = true}));
+    make_image("vhdx", "p.vhdx", 4 * MIB, NULL, NULL);
+    mkdir("in", 0700);
+    make_image("vhdx", "in/c.vhdx", 0, NULL, "../p.vhdx");
+    expect_refused("in/c.vhdx", NULL, "outside");
+    img_close(open_with("in/c.vhdx", &(struct disk_options){.allow_external = true}));
+
+    struct disk_create c = {.path = "d.vhdx", .backing = "raw", .size = MIB};
+    struct err e = {0};
+
+    make_image("raw", "raw", MIB, NULL, NULL);
+    assert_int_not_equal(disk_create("vhdx", &c, &e), 0);
+    assert_non_null(strstr(e.msg, "the parent of a VHDX is a VHDX"));
+}
+
+/* ------------------------------------------------------------------- other sizes -- */
+
+static void resize(const char *path, u64 size)
+{
+    struct img *im = open_image(path);
+    struct err e = {0};
+
+    if (disk_resize(im, size, &e))
+        fail_msg("%s", e.msg);
+    img_close(im);
+    im = open_image(path);
+    assert_int_equal(im->b.size, size);
+    img_close(im);
+    expect_sound(path);
+}
+
+static void test_resize(void **state)
+{
+    struct img *im;
+
+    make_image("vhdx", "r.vhdx", 7 * MIB, "block_size=1M", NULL);
+    im = open_image("r.vhdx");
+    fill_image(im, 0, 7 * MIB, 0x77);
+    img_close(im);
+    resize("r.vhdx", 5 * MIB + 512);
+    resize("r.vhdx", 6 * MIB);
+    resize("r.vhdx", 200 * GIB); /* the BAT moves */
+    im = open_image("r.vhdx");
+    expect_bytes(im, 0, 5 * MIB + 512, 0x77);
+    expect_bytes(im, 5 * MIB + 512, 4 * MIB, 0);
+    fill_image(im, 199 * GIB, MIB, 0x78);
+    img_close(im);
+    resize("r.vhdx", 201 * GIB);
+    im = open_image("r.vhdx");
+    expect_bytes(im, 199 * GIB, MIB, 0x78);
+    expect_bytes(im, 0, 5 * MIB, 0x77);
+    img_close(im);
+    resize("r.vhdx", MIB);
+    assert_true(file_length("r.vhdx") < 16 * MIB);
+
+    make_image("vhdx", "f.vhdx", 7 * MIB, "subformat=fixed,block_size=2M", NULL);
+    im = open_image("f.vhdx");
+    fill_image(im, 0, 7 * MIB, 0x79);
+    img_close(im);
+    resize("f.vhdx", 21 * MIB);
+    im = open_image("f.vhdx");
+    expect_bytes(im, 0, 7 * MIB, 0x79);
+    expect_bytes(im, 7 * MIB, 14 * MIB, 0);
+    img_close(im);
+    resize("f.vhdx", 4 * MIB);
+}
+
+/* Blocks that a discard gave back are used again, zeros where nothing is written. */
+static void test_discard(void **state)
+{
+    struct img *im;
+    u64 length;
+
+    make_image("vhdx", "t.vhdx", 16 * MIB, "block_size=1M", NULL);
+    im = open_image("t.vhdx");
+    fill_image(im, 0, 8 * MIB, 0x66);
+    img_close(im);
+    length = file_length("t.vhdx");
+    im = open_image("t.vhdx");
+    assert_int_equal(
+        img_execute(im, &(struct blk_req){.op = BLK_DISCARD, .offset = MIB, .len = 4 * MIB}), 0);
+    assert_int_equal(img_flush(im), 0);
+    expect_bytes(im, MIB, 4 * MIB, 0);
+    for (u64 i = 8; i < 12; i++)
+        fill_image(im, i * MIB + 512, 512, 0x67);
+    expect_bytes(im, 8 * MIB, 512, 0);
+    expect_bytes(im, 8 * MIB + 512, 512, 0x67);
+    expect_bytes(im, 8 * MIB + 1024, MIB - 1024, 0);
+    img_close(im);
+    assert_int_equal(file_length("t.vhdx"), length);
+    expect_sound("t.vhdx");
+}
+
+/* ------------------------------------------------------------ damage and refusals -- */
+
+static void test_repair(void **state)
+{
+    static const u64 damage[] = {VHDX_HEADER_1 + 16, VHDX_HEADER_2 + 16, VHDX_REGIONS_1 + 20,
+                                 VHDX_REGIONS_2 + 20, BAT_AT + 24};
+    u8 junk[8] = {0x0e, 0, 0, 0, 0, 0x55, 0x55, 0x55};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(damage); i++) {
+        struct disk_check c;
+        struct img *im;
+
+        make_image("vhdx", "d.vhdx", 6 * MIB, "block_size=1M", NULL);
+        im = open_image("d.vhdx");
+        fill_image(im, 0, 2 * MIB, 0x12);
+        img_close(im);
+        poke("d.vhdx", damage[i], junk, sizeof(junk));
+        c = check_image("d.vhdx", NULL, false);
+        assert_int_equal(c.errors, 1);
+        im = open_with("d.vhdx", &(struct disk_options){.readonly = true});
+        expect_bytes(im, 0, 2 * MIB, 0x12);
+        img_close(im);
+        c = check_image("d.vhdx", NULL, true);
+        assert_int_equal(c.errors, 0);
+        assert_int_equal(c.errors_fixed, 1);
+        expect_sound("d.vhdx");
+        im = open_image("d.vhdx");
+        expect_bytes(im, 0, 2 * MIB, 0x12);
+        img_close(im);
+    }
+    /* Two blocks at one place. */
+    peek("d.vhdx", BAT_AT, junk, sizeof(junk));
+    poke("d.vhdx", BAT_AT + 8, junk, sizeof(junk));
+    expect_refused("d.vhdx", NULL, "something else");
+    img_close(open_with("d.vhdx", &(struct disk_options){.readonly = true}));
+    assert_int_equal(check_image("d.vhdx", NULL, true).errors, 1);
+    poke("d.vhdx", VHDX_HEADER_1, "none", 4);
+    poke("d.vhdx", VHDX_HEADER_2, "none", 4);
+    expect_refused("d.vhdx", NULL, "neither header");
+}
+
+static void test_leak(void **state)
+{
+    make_image("vhdx", "l.vhdx", 6 * MIB, "block_size=1M", NULL);
+    assert_int_equal(truncate("l.vhdx", (off_t)file_length("l.vhdx") + 3 * (off_t)MIB), 0);
+    assert_int_equal(check_image("l.vhdx", NULL, false).leaks, 1);
+    assert_int_equal(check_image("l.vhdx", NULL, true).leaks_fixed, 1);
+    expect_sound("l.vhdx");
+}
+
+static void test_refusals(void **state)
+{
+    static const struct {
+        u64 at;
+        u32 value;
+        const char *words;
+    } rows[] = {
+        {ITEMS_AT, 3 << 20, "block size"},
+        {ITEMS_AT, 512 << 20, "block size"},
+        {ITEMS_AT + 4, 2, "no parent locator"},
+        {ITEMS_AT + 8, 513, "virtual disk size"},
+        {ITEMS_AT + 12, 1 << 30, "virtual disk size"},
+        {ITEMS_AT + 8 + 4, 1 << 12, "BAT region"},
+        {ITEMS_AT + 32, 1024, "logical sector size 1024"},
+        {META_AT, 0, "metadata table"},
+        {META_AT + 8, 0xffff0000, "entry count"},
+        {META_AT + 32 + 16, 7, "offset 7"},
+        {META_AT + 32 + 20, 4, "length 4"},
+        {META_AT + 32, 0x12345678, "which Wirt does not know"},
+        {META_AT + 32 + 24, 0, "is missing"},
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        u8 wire[4];
+
+        make_image("vhdx", "bad.vhdx", 16 * MIB, "block_size=1M", NULL);
+        le32_put(wire, rows[i].value);
+        if (!strcmp(rows[i].words, "is missing")) { /* not required, not known */
+            u8 id[4] = {1, 2, 3, 4};
+
+            poke("bad.vhdx", META_AT + 32, id, sizeof(id));
+        }
+        poke("bad.vhdx", rows[i].at, wire, sizeof(wire));
+        expect_refused("bad.vhdx", NULL, rows[i].words);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_replay),         cmocka_unit_test(test_bad_log),
+        cmocka_unit_test(test_long_log),       cmocka_unit_test(test_differencing),
+        cmocka_unit_test(test_part_of_sector), cmocka_unit_test(test_wrong_parent),
+        cmocka_unit_test(test_resize),         cmocka_unit_test(test_discard),
+        cmocka_unit_test(test_repair),         cmocka_unit_test(test_leak),
+        cmocka_unit_test(test_refusals),
+    };
+
+    return cmocka_run_group_tests(tests, image_setup, image_teardown);
+}
