@@ -197,10 +197,23 @@ static int copy_grain(struct vmdk_extent *v, u64 from, u64 to)
     return r;
 }
 
+/* Is there an entry that names two different grains?  One that names none in one of the copies is
+ * what a crash leaves. */
+static bool contradict(const u8 *a, const u8 *b)
+{
+    for (u32 i = 0; i < VMDK_GT_PER_SECTOR; i++) {
+        u32 x = le32_get(a + 4 * i), y = le32_get(b + 4 * i);
+
+        if (x != y && x > 1 && y > 1)
+            return true;
+    }
+    return false;
+}
+
 /* Two copies of a table: the first one counts. */
 static int check_redundant(struct img *im, struct vmdk_extent *v, u32 g, struct disk_check *c)
 {
-    bool differ = false;
+    bool differ = false, wrong = false;
 
     if (!v->rgd || !v->rgd[g])
         return 0;
@@ -217,13 +230,17 @@ static int check_redundant(struct img *im, struct vmdk_extent *v, u32 g, struct 
         if (!memcmp(copy, p, sizeof(copy)))
             continue;
         differ = true;
-        if (c->repair_all) {
+        wrong |= contradict(copy, p);
+        if (c->repair_all || (c->repair_leaks && !contradict(copy, p))) {
             memcpy(p, copy, sizeof(copy));
             tcache_dirty(v->gt, p, 1);
+            im->dirty = true;
         }
     }
-    if (differ)
+    if (wrong)
         check_error(c, c->repair_all, "grain table %u: its copy is different", g);
+    else if (differ)
+        check_leak(c, c->repair_all || c->repair_leaks, "grain table %u: its copy is behind", g);
     return 0;
 }
 
@@ -352,10 +369,11 @@ int vmdk_check(struct img *im, struct disk_check *c, struct err *e)
     for (unsigned i = 0; i < s->exts && !r; i++)
         if (s->ext[i].kind == VMDK_SPARSE)
             r = check_extent(im, &s->ext[i], c);
+    if (!r && im->dirty)
+        r = settle(im);
     if (!r && c->errors_fixed) {
         struct disk_check again = {.repair_leaks = true, .say = c->say, .opaque = c->opaque};
 
-        r = settle(im);
         for (unsigned i = 0; i < s->exts && !r; i++)
             if (s->ext[i].kind == VMDK_SPARSE)
                 r = check_extent(im, &s->ext[i], &again);

@@ -32,6 +32,11 @@ static const struct row {
     {"qcow2-small", "qcow2", "cluster_size=512,refcount_bits=64", NULL, 3 << 20, true},
     {"qcow2-sub", "qcow2", "extended_l2=on,cluster_size=16K", "raw", 6 << 20, true},
     {"qcow2-backing", "qcow2", "cluster_size=4K", "qcow2", 6 << 20, true},
+    {"vdi", "vdi", "", NULL, 5 << 20, true},
+    {"vdi-diff", "vdi", "", "vdi", 5 << 20, true},
+    {"vmdk", "vmdk", "", NULL, 6 << 20, true},
+    {"vmdk-split", "vmdk", "subformat=twoGbMaxExtentSparse", NULL, 6 << 20, true},
+    {"vmdk-delta", "vmdk", "zeroed_grain=on", "vmdk", 6 << 20, true},
     {"qcow2-v2", "qcow2", "compat=0.10,cluster_size=2K", "raw", 4 << 20, true},
 };
 
