@@ -18,6 +18,7 @@ enum {
     MACHINE_FLOPPY_MAX = 2,
     MACHINE_NICS_MAX = 8,
     MACHINE_SERIALS_MAX = 4,
+    MACHINE_USB_DISKS_MAX = 4,
 };
 
 enum disk_bus { DISK_BUS_IDE, DISK_BUS_VIRTIO };
@@ -36,6 +37,15 @@ struct disk_config {
 enum xen_mode { XEN_NONE, XEN_PVH };
 
 enum vga_kind { VIDEO_NONE, VIDEO_STD, VIDEO_VIRTIO };
+
+/* What is plugged into the USB; all zero: there is none. */
+struct usb_config {
+    bool on;   /* the controller is there */
+    bool uhci; /* PIIX3's two ports, else xHCI with eight */
+    bool tablet, keyboard;
+    struct disk_config disk[MACHINE_USB_DISKS_MAX];
+    unsigned ndisks;
+};
 
 enum rtc_base { RTC_UTC, RTC_LOCALTIME };
 
@@ -63,6 +73,7 @@ struct machine_config {
     enum vga_kind vga;
     u32 vga_width, vga_height; /* preferred size, 0 = the card's default */
     bool virtio_input;         /* a virtio keyboard and tablet */
+    struct usb_config usb;
     bool rng, balloon;
     enum xen_mode xen;
 

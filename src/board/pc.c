@@ -297,7 +297,8 @@ static int open_virtio(struct pc *pc, struct err *e)
 
 static int check_slots(const struct machine_config *c, struct err *e)
 {
-    unsigned n = SLOT_FIRST + c->nnics + !!c->console + c->rng + c->balloon + 2 * c->virtio_input;
+    unsigned n = SLOT_FIRST + c->nnics + !!c->console + c->rng + c->balloon + 2 * c->virtio_input +
+                 (c->usb.on && !c->usb.uhci);
     for (unsigned i = 0; i < c->ndisks; i++)
         n += c->disk[i].bus == DISK_BUS_VIRTIO;
     if (n > SLOT_COUNT)
@@ -321,6 +322,8 @@ static int open_pci_devices(struct pc *pc, struct err *e)
         r = pc_open_virtio_disks(pc, e);
     if (!r)
         r = open_virtio(pc, e);
+    if (!r)
+        r = pc_open_usb(pc, e);
     return r;
 }
 
@@ -476,6 +479,7 @@ void pc_close(struct pc *pc)
         virtio_rng_destroy(pc->rng);
     if (pc->balloon && pc->balloon->vp.pci.bus)
         virtio_balloon_destroy(pc->balloon);
+    pc_close_usb(pc);
     pc_close_disks(pc);
     for (unsigned i = 0; i < MACHINE_SERIALS_MAX; i++)
         if (pc->cfg.serial[i])

@@ -31,6 +31,9 @@
 #include "dev/piix4_pm.h"
 #include "dev/port92.h"
 #include "dev/stdvga.h"
+#include "dev/uhci.h"
+#include "dev/usb_hid.h"
+#include "dev/usb_storage.h"
 #include "dev/virtio_balloon.h"
 #include "dev/virtio_blk.h"
 #include "dev/virtio_console.h"
@@ -38,6 +41,7 @@
 #include "dev/virtio_input.h"
 #include "dev/virtio_net.h"
 #include "dev/virtio_rng.h"
+#include "dev/xhci.h"
 
 /* Who drives an interrupt line that several may drive; a bit each in pc_irqs.level. */
 enum { IRQ_SRC_ISA, IRQ_SRC_ISA2, IRQ_SRC_PIRQ, IRQ_SRC_SCI, IRQ_SRC_HPET };
@@ -123,6 +127,13 @@ struct pc {
     struct virtio_console *console;
     struct virtio_rng *rng;
     struct virtio_balloon *balloon;
+    struct pc_usb {
+        struct uhci *uhci; /* one of the two, or none */
+        struct xhci *xhci;
+        struct usb_hid *keyboard, *tablet;
+        struct usb_storage *disk[MACHINE_USB_DISKS_MAX];
+        struct blk *blk[MACHINE_USB_DISKS_MAX];
+    } usb;
     bool lapics_open, fw_cfg_open;
     struct loop_job go_on; /* after a load: looks at virtio queues; pc_state.c */
 };
@@ -142,6 +153,8 @@ int pc_open_ide(struct pc *pc, const struct irq irq[2], struct err *e);
 int pc_open_floppy(struct pc *pc, struct irq irq, struct err *e);
 int pc_open_virtio_disks(struct pc *pc, struct err *e);
 void pc_close_disks(struct pc *pc);
+/* Opens what d names, for whatever bus. */
+int pc_open_image(struct pc *pc, struct blk **b, const struct disk_config *d, struct err *e);
 
 /* pc_state.c: the clock stood for ns of the host's time. */
 void pc_stood(void *opaque, u64 ns);
@@ -149,6 +162,11 @@ void pc_stood(void *opaque, u64 ns);
 /* pc_video.c: the video card at devfn, its ports and its window. */
 int pc_open_video(struct pc *pc, unsigned devfn, struct err *e);
 void pc_close_video(struct pc *pc);
+
+/* pc_usb.c: the controller, at function 2 of the PIIX3's slot (UHCI) or in a slot of its own. */
+int pc_open_usb(struct pc *pc, struct err *e);
+void pc_drain_usb(struct pc *pc); /* waits for disk requests */
+void pc_close_usb(struct pc *pc);
 
 /* pc_input.c: which device gets keys and the pointer. */
 void pc_open_input(struct pc *pc);

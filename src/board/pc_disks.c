@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int open_image(struct pc *pc, struct blk **b, const struct disk_config *d, struct err *e)
+int pc_open_image(struct pc *pc, struct blk **b, const struct disk_config *d, struct err *e)
 {
     struct disk_options o = {.readonly = d->readonly,
                              .snapshot = d->snapshot,
@@ -34,7 +34,7 @@ static int place_ide(struct pc *pc, struct ata_drive_config drives[4], struct er
             continue;
         if (place == 4)
             return err_set(e, E2BIG, "%s: IDE has room for four drives; use bus=virtio", d->path);
-        r = open_image(pc, &pc->ide_blk[place], d, e);
+        r = pc_open_image(pc, &pc->ide_blk[place], d, e);
         drives[place].kind = ATA_DISK;
         drives[place].blk = pc->ide_blk[place];
         place++;
@@ -48,8 +48,8 @@ static int place_ide(struct pc *pc, struct ata_drive_config drives[4], struct er
             return err_set(e, E2BIG, "%s: IDE has room for four drives", path ? path : "--cdrom");
         place = cd_places[k];
         if (path)
-            r = open_image(pc, &pc->ide_blk[place],
-                           &(struct disk_config){.path = path, .readonly = true}, e);
+            r = pc_open_image(pc, &pc->ide_blk[place],
+                              &(struct disk_config){.path = path, .readonly = true}, e);
         drives[place].kind = ATA_CDROM;
         drives[place].blk = pc->ide_blk[place];
     }
@@ -82,10 +82,10 @@ int pc_open_floppy(struct pc *pc, struct irq irq, struct err *e)
         if (!pc->cfg.floppy[i])
             continue;
         struct disk_config d = {.path = pc->cfg.floppy[i]};
-        int r = open_image(pc, &pc->floppy_blk[i], &d, e);
+        int r = pc_open_image(pc, &pc->floppy_blk[i], &d, e);
         if (r == -EACCES || r == -EROFS) { /* write-protected: so is the disk in the drive */
             d.readonly = true;
-            r = open_image(pc, &pc->floppy_blk[i], &d, e);
+            r = pc_open_image(pc, &pc->floppy_blk[i], &d, e);
         }
         if (r)
             return r;
@@ -110,7 +110,7 @@ int pc_open_virtio_disks(struct pc *pc, struct err *e)
         if (d->bus != DISK_BUS_VIRTIO)
             continue;
         struct pc_vblk *v = &pc->vblk[pc->nvblks++];
-        int r = open_image(pc, &v->blk, d, e);
+        int r = pc_open_image(pc, &v->blk, d, e);
         if (r)
             return r;
         snprintf(o.serial, sizeof(o.serial), "wirt-%u", i);

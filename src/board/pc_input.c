@@ -9,13 +9,16 @@
 /* A relative mouse gets this many steps for the whole width and height of the screen. */
 enum { STEPS_X = 1024, STEPS_Y = 768 };
 
-/* The keyboard: a virtio one whose driver listens, else the PS/2 one. */
+/* The keyboard: a virtio or USB one whose driver listens, else the PS/2 one. */
 static void key(void *opaque, unsigned code, bool down)
 {
     struct pc *pc = opaque;
     const struct input_sink *to = &pc->kbd.input;
+    const struct usb_hid *usb = pc->usb.keyboard;
     if (pc->vinput[0] && pc->vinput[0]->vp.dev.status & VIRTIO_S_DRIVER_OK)
         to = &pc->vinput[0]->input;
+    else if (usb && usb->input.has_pointer(usb->input.opaque))
+        to = &usb->input;
     to->key(to->opaque, code, down);
 }
 
@@ -28,8 +31,12 @@ static void mouse(void *opaque, int dx, int dy, int dz, unsigned buttons)
 /* An absolute pointer that a driver listens to, or NULL. */
 static const struct input_sink *find_pointer(const struct pc *pc)
 {
-    const struct input_sink *to = pc->vinput[1] ? &pc->vinput[1]->input : NULL;
-    return to && to->has_pointer(to->opaque) ? to : NULL;
+    const struct input_sink *to[] = {pc->vinput[1] ? &pc->vinput[1]->input : NULL,
+                                     pc->usb.tablet ? &pc->usb.tablet->input : NULL};
+    for (unsigned i = 0; i < ARRAY_SIZE(to); i++)
+        if (to[i] && to[i]->has_pointer(to[i]->opaque))
+            return to[i];
+    return NULL;
 }
 
 static int steps(unsigned from, unsigned to, unsigned all)

@@ -64,6 +64,25 @@ static void add_pci(struct pc *pc, struct pc_parts *l)
             add_virtio(l, &pc->vinput[i]->vp, &virtio_input_state, pc->vinput[i]);
 }
 
+static void add_usb(const struct pc_usb *u, struct pc_parts *l)
+{
+    if (u->tablet)
+        add(l, USB_HID_TABLET, &usb_hid_state, u->tablet);
+    if (u->keyboard)
+        add(l, USB_HID_KEYBOARD, &usb_hid_state, u->keyboard);
+    for (unsigned i = 0; i < ARRAY_SIZE(u->disk); i++)
+        if (u->disk[i])
+            add(l, i, &usb_storage_state, u->disk[i]);
+    if (u->uhci) {
+        add(l, u->uhci->pci.devfn, &pci_dev_state, &u->uhci->pci);
+        add(l, u->uhci->pci.devfn, &uhci_state, u->uhci);
+    }
+    if (u->xhci) {
+        add(l, u->xhci->pci.devfn, &pci_dev_state, &u->xhci->pci);
+        add(l, u->xhci->pci.devfn, &xhci_state, u->xhci);
+    }
+}
+
 static void add_isa(struct pc *pc, struct pc_parts *l)
 {
     add(l, 0, &i8237_state, &pc->dma);
@@ -103,6 +122,7 @@ void pc_list_parts(struct pc *pc, struct pc_parts *l)
 {
     l->n = 0;
     add_pci(pc, l);
+    add_usb(&pc->usb, l);
     add_isa(pc, l);
     add(l, 0, &i8254_state, &pc->pit);
     add(l, 0, &mc146818_state, &pc->rtc);

@@ -75,6 +75,7 @@ static void wait_for_disks(struct pc *pc)
         i82078_drain(&pc->fdc);
     for (unsigned i = 0; i < pc->nvblks; i++)
         virtio_blk_drain(pc->vblk[i].dev);
+    pc_drain_usb(pc);
 }
 
 static int flush_disk(struct blk *b, struct err *e)
@@ -94,6 +95,8 @@ static int flush_disks(struct pc *pc, struct err *e)
         r = flush_disk(pc->floppy_blk[i], e);
     for (unsigned i = 0; i < pc->nvblks && !r; i++)
         r = flush_disk(pc->vblk[i].blk, e);
+    for (unsigned i = 0; i < pc->cfg.usb.ndisks && !r; i++)
+        r = flush_disk(pc->usb.blk[i], e);
     return r;
 }
 

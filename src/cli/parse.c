@@ -176,3 +176,42 @@ int parse_vga(struct machine_config *m, const char *s, struct err *e)
     }
     return err_set(e, EINVAL, "\"%s\" is none of std, virtio, none", s);
 }
+
+static int usb_word(struct usb_config *u, const char *w, size_t n, struct err *e)
+{
+    static const char *const words[] = {"uhci", "xhci", "none", "tablet", "keyboard"};
+    bool *const flag[] = {&u->uhci, NULL, NULL, &u->tablet, &u->keyboard};
+    for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
+        if (n != strlen(words[i]) || memcmp(w, words[i], n))
+            continue;
+        if (flag[i])
+            *flag[i] = true;
+        else if (i == 1)
+            u->uhci = false;
+        return 0;
+    }
+    return err_set(e, EINVAL,
+                   "\"%.*s\" is none of uhci, xhci, tablet, keyboard, storage=FILE, none", (int)n,
+                   w);
+}
+
+int parse_usb(struct usb_config *u, const char *s, struct err *e)
+{
+    u->on = true;
+    for (;;) {
+        size_t n = strcspn(s, ",");
+        if (!strncmp(s, "storage=", 8)) { /* to the end: options of the disk follow */
+            struct disk_config *d = &u->disk[u->ndisks];
+            if (u->ndisks == MACHINE_USB_DISKS_MAX)
+                return err_set(e, E2BIG, "more than %d USB disks", MACHINE_USB_DISKS_MAX);
+            int r = parse_disk(d, s + 8, e);
+            if (!r)
+                u->ndisks++;
+            return r;
+        }
+        int r = usb_word(u, s, n, e);
+        if (r || !s[n])
+            return r;
+        s += n + 1;
+    }
+}

@@ -23,6 +23,9 @@ int parse_rtc(struct machine_config *m, const char *s, struct err *e);
  * the name.  d->path is malloc'ed. */
 int parse_disk(struct disk_config *d, const char *s, struct err *e);
 
+/* [uhci,|xhci,]none|tablet|keyboard|storage=FILE..., added to what is there; disk[].path is
+ * malloc'ed. */
+int parse_usb(struct usb_config *u, const char *s, struct err *e);
 /* std|virtio|none[,WIDTHxHEIGHT] */
 int parse_vga(struct machine_config *m, const char *s, struct err *e);
 

@@ -202,6 +202,8 @@ static int take_machine(struct run_config *c, int id, const char *arg, struct er
     case OPT_DEBUGCON:
         m->debugcon = arg;
         return 0;
+    case OPT_USB:
+        return parse_usb(&m->usb, arg, e);
     case OPT_VGA:
         return parse_vga(m, arg, e);
     case OPT_INPUT:
@@ -344,6 +346,8 @@ static int finish(struct run_config *c, struct err *e)
     m->nnics = k;
     for (unsigned i = 0; c->snapshot && i < m->ndisks; i++)
         m->disk[i].snapshot = true;
+    for (unsigned i = 0; c->snapshot && i < m->usb.ndisks; i++)
+        m->usb.disk[i].snapshot = true;
     fill_identity(c);
     return 0;
 }
@@ -437,6 +441,8 @@ void run_config_free(struct run_config *c)
 {
     for (unsigned i = 0; i < c->m.ndisks; i++)
         free((char *)c->m.disk[i].path);
+    for (unsigned i = 0; i < c->m.usb.ndisks; i++)
+        free((char *)c->m.usb.disk[i].path);
     for (unsigned i = 0; i < c->nqmps; i++)
         free(c->qmp[i]);
     saved_free(&c->saved);

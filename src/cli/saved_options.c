@@ -24,7 +24,7 @@ static const struct kind {
     {OPT_CDROM, PLACE, true},    {OPT_FLOPPY, PLACE, true},  {OPT_SNAPSHOT, ONE, false},
     {OPT_NET, PLACE, false},     {OPT_SERIAL, PLACE, false}, {OPT_CONSOLE, PLACE, false},
     {OPT_FIRMWARE, ONE, true},   {OPT_KERNEL, ONE, true},    {OPT_INITRD, ONE, true},
-    {OPT_NO_REBOOT, ONE, false}, {OPT_DEBUGCON, ONE, false},
+    {OPT_NO_REBOOT, ONE, false}, {OPT_DEBUGCON, ONE, false}, {OPT_USB, PLACE, false},
 };
 
 static const struct kind *kind_of(enum opt_id id)
