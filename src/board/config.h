@@ -29,7 +29,8 @@ struct disk_config {
     bool readonly;
     bool snapshot; /* writes are thrown away at the end */
     bool anew;     /* a machine that is loaded: another image than the saved one's, on purpose */
-    bool raw;      /* the image is raw, whatever it looks like */
+    const char *format;  /* a name of disk_format_name(); NULL = found out by looking */
+    bool allow_external; /* files that the image names may lie outside its directory */
     enum disk_cache cache;
 };
 

@@ -18,7 +18,8 @@ int pc_open_image(struct pc *pc, struct blk **b, const struct disk_config *d, st
     struct disk_options o = {.readonly = d->readonly,
                              .snapshot = d->snapshot,
                              .cache = d->cache,
-                             .format = d->raw ? "raw" : NULL,
+                             .format = d->format,
+                             .allow_external = d->allow_external,
                              .trace = &pc->vm->trace};
     return disk_open(b, d->path, &o, e);
 }
@@ -106,7 +107,7 @@ int pc_open_virtio_disks(struct pc *pc, struct err *e)
 {
     for (unsigned i = 0; i < pc->cfg.ndisks; i++) {
         const struct disk_config *d = &pc->cfg.disk[i];
-        struct virtio_blk_options o = {.queues = 1};
+        struct virtio_blk_options o = {.queues = min(pc->cfg.cpus, 4u)};
         if (d->bus != DISK_BUS_VIRTIO)
             continue;
         struct pc_vblk *v = &pc->vblk[pc->nvblks++];

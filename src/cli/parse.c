@@ -125,8 +125,10 @@ int parse_disk(struct disk_config *d, const char *s, struct err *e)
             d->readonly = true;
         else if (n == 8 && !memcmp(opt, "snapshot", n))
             d->snapshot = true;
-        else if (n == 10 && !memcmp(opt, "format=raw", n))
-            d->raw = true;
+        else if (n == 14 && !memcmp(opt, "allow-external", n))
+            d->allow_external = true;
+        else if (n > 7 && !memcmp(opt, "format=", 7) && disk_format_name(opt + 7, n - 7))
+            d->format = disk_format_name(opt + 7, n - 7);
         else if (n > 6 && n < 20 && !memcmp(opt, "cache=", 6)) {
             char cache[20] = {0};
             memcpy(cache, opt + 6, n - 6);
@@ -140,7 +142,7 @@ int parse_disk(struct disk_config *d, const char *s, struct err *e)
             d->path = NULL;
             return err_set(e, EINVAL,
                            "\"%.*s\" is none of bus=ide, bus=virtio, readonly, snapshot, "
-                           "cache=MODE, format=raw",
+                           "cache=MODE, format=NAME, allow-external",
                            (int)n, opt);
         }
     }

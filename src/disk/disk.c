@@ -22,6 +22,14 @@ int disk_cache_parse(enum disk_cache *c, const char *name, struct err *e)
     return err_set(e, EINVAL, "cache=%s: not one of writeback, writethrough, none, unsafe", name);
 }
 
+const char *disk_format_name(const char *name, size_t len)
+{
+    for (unsigned i = 0; disk_formats[i]; i++)
+        if (strlen(disk_formats[i]->name) == len && !memcmp(disk_formats[i]->name, name, len))
+            return disk_formats[i]->name;
+    return NULL;
+}
+
 int disk_open(struct blk **b, const char *path, const struct disk_options *o, struct err *e)
 {
     struct img *im;

@@ -50,6 +50,9 @@ int disk_open(struct blk **b, const char *path, const struct disk_options *o, st
 /* "writeback", "writethrough", "none" (DISK_DIRECT), "unsafe"; -EINVAL. */
 int disk_cache_parse(enum disk_cache *c, const char *name, struct err *e);
 
+/* The name of a format that Wirt knows, in static memory; NULL = there is none. */
+const char *disk_format_name(const char *name, size_t len);
+
 static inline void blk_submit(struct blk *b, struct blk_req *r)
 {
     b->ops->submit(b, r);
