@@ -16,11 +16,15 @@ K, M = 1024, 1 << 20
 #       write  Wirt writes it
 #       check  qemu-img check knows it
 #       options: rows of -o options, the same words for both programs
+#       extra  what else it has (Case.extra_NAME); without: not with these options
+#       round  bytes that the program that made it may have rounded the size up by
 FORMATS = {
     "qcow2": dict(qemu="qcow2", make="both", write=True, check=True, options=[
         "", "cluster_size=512", "cluster_size=4K", "cluster_size=2M", "compat=0.10", "refcount_bits=1",
         "refcount_bits=64,cluster_size=1K", "extended_l2=on", "extended_l2=on,cluster_size=16K",
-        "lazy_refcounts=on", "compression_type=zstd", "refcount_bits=2,cluster_size=2K"]),
+        "lazy_refcounts=on", "compression_type=zstd", "refcount_bits=2,cluster_size=2K"],
+        extra=["backing", "packed", "snapshots", "resize", "kill"],
+        without={"refcount_bits=1": ("snapshots", "packed"), "refcount_bits=2,cluster_size=2K": ("snapshots", "packed")}),
     "vdi": dict(qemu="vdi", make="both", write=True, check=True, options=["", "static=on"]),
     "vhdx": dict(qemu="vhdx", make="both", write=True, check=True, options=[
         "", "subformat=fixed", "block_size=1M", "block_state_zero=off,block_size=2M", "log_size=2M,block_size=1M"]),
@@ -65,11 +69,12 @@ class Case:
             self.size *= 3
         self.model = bytearray(self.size)
         self.log = []
+        self.number = seed + self.rng.randrange(1000)
 
     def create(self, who):
         self.log.append("create by " + who)
         if who == "qemu":
-            run(["qemu-img", "create", "-q", "-f", self.f["qemu"]] + (["-o", self.options] if self.options else []) + [self.path, str(self.size)])
+            run(["qemu-img", "create", "-q", "-f", self.f["qemu"]] + self.dash_o() + [self.path, str(self.size)])
         else:
             run([self.tool, "create", self.name, self.path, str(self.size), self.options or "-"])
 
@@ -149,6 +154,132 @@ class Case:
             at = next(i for i in range(0, self.size, 512) if data[i:i + 512] != self.model[i:i + 512])
             raise Failed("%s: differs at %d: %r, not %r" % (by, at, data[at:at + 16], bytes(self.model[at:at + 16])))
 
+    # ---- what only some formats have: names in FORMATS[...]["extra"] ----
+
+    def extra_backing(self):
+        """A chain: base (raw or the same format), this image above it, and one more above."""
+        for depth in range(2):
+            base = self.path + ".base%d" % depth
+            os.rename(self.path, base)
+            fmt = self.f["qemu"]
+            longer = self.rng.choice([0, 0, 2 * M])
+            self.size += longer
+            self.model += bytes(longer)
+            if self.rng.random() < 0.5:
+                run(["qemu-img", "create", "-q", "-f", fmt] + self.dash_o() + ["-b", os.path.basename(base), "-F", fmt, self.path, str(self.size)])
+            else:
+                run([self.tool, "create", self.name, self.path, str(self.size), self.options or "-", os.path.basename(base), self.name])
+            self.log.append("above " + base)
+            self.verify()
+            for who in ("wirt", "qemu"):
+                self.change(who, self.rng.randrange(1, 20))
+                self.verify()
+
+    def extra_packed(self):
+        """Compressed by qemu-img, then by us, then written over."""
+        other = self.path + ".new"
+        run(["qemu-img", "convert", "-c", "-f", self.f["qemu"], "-O", self.f["qemu"]] + self.dash_o() + [self.path, other])
+        os.rename(other, self.path)
+        self.log.append("convert -c")
+        self.verify()
+        self.change("wirt", 10)
+        self.verify()
+        run([self.tool, "create", self.name, self.path, str(self.size), self.options or "-"])
+        self.model = bytearray(self.size)
+        lines, unit = [], 2 * M
+        for at in range(0, self.size - unit + 1, unit):
+            if self.rng.random() < 0.7:
+                seed = self.rng.choice([4, 4, 1]) * self.rng.randrange(1, 1 << 20)
+                lines.append("p %d %d %d" % (at, unit, seed))
+                self.model[at:at + unit] = pattern(unit, seed)
+        self.log.append("; ".join(lines))
+        if lines:
+            run([self.tool, "run", self.path, self.name], "\n".join(lines) + "\n")
+        self.verify()
+        for who in ("qemu", "wirt"):
+            self.change(who, 10)
+            self.verify()
+
+    def extra_snapshots(self):
+        kept = {}
+        for i in range(3):
+            name = "s%d" % i
+            if self.rng.random() < 0.5:
+                run([self.tool, "snapshot", self.path, "create", name])
+            else:
+                run(["qemu-img", "snapshot", "-c", name, self.path])
+            self.log.append("snapshot " + name)
+            kept[name] = bytes(self.model)
+            self.verify()
+            self.change(self.rng.choice(["wirt", "qemu"]), 12)
+            self.verify()
+            self.snapshots_same(kept)
+        name = self.rng.choice(list(kept))
+        by = self.rng.choice([[self.tool, "snapshot", self.path, "apply", name], ["qemu-img", "snapshot", "-a", name, self.path]])
+        run(by)
+        self.log.append("back to %s by %s" % (name, by[0]))
+        self.model = bytearray(kept[name])
+        self.verify()
+        self.change("wirt", 12)
+        self.verify()
+        while kept:
+            self.snapshots_same(kept)
+            name = self.rng.choice(list(kept))
+            by = self.rng.choice([[self.tool, "snapshot", self.path, "delete", name], ["qemu-img", "snapshot", "-d", name, self.path]])
+            run(by)
+            self.log.append("delete %s by %s" % (name, by[0]))
+            del kept[name]
+            self.verify()
+            self.change("wirt", 5)
+            self.verify()
+
+    def snapshots_same(self, kept):
+        for name, model in kept.items():
+            now, self.model = self.model, model
+            run([self.tool, "dump", self.path, self.raw, self.name, name])
+            self.same("snapshot " + name)
+            self.model = now
+
+    def extra_resize(self):
+        for _ in range(3):
+            size = max(512, self.size + self.rng.randrange(-self.size, 3 * self.size) // 512 * 512)
+            if self.rng.random() < 0.7:
+                run([self.tool, "resize", self.path, str(size)])
+            else:
+                run(["qemu-img", "resize", "-q", "--shrink", "-f", self.f["qemu"], self.path, str(size)])
+            self.log.append("resize to %d" % size)
+            self.model = self.model[:size] + bytes(max(0, size - self.size))
+            self.size = size
+            self.verify()
+            self.change("wirt", 8)
+            self.verify()
+
+    def extra_kill(self):
+        """_exit() in the middle: what was flushed is there, the rest old or new."""
+        for _ in range(2):
+            lines = self.operations(15, False) + ["f"]
+            before = bytes(self.model)
+            more = self.operations(15, False)
+            more = [l for l in more if l != "f"]
+            self.log.append("; ".join(lines + more) + "; killed")
+            run([self.tool, "run", self.path, self.name], "\n".join(lines + more + ["X"]) + "\n")
+            run(["qemu-img", "check", "-q", "-f", self.f["qemu"], self.path], ok=(0, 3))
+            run([self.tool, "check", self.path, "repair"])
+            run([self.tool, "dump", self.path, self.raw])
+            data = open(self.raw, "rb").read()
+            touched = set()
+            for l in more:
+                off, length = (int(x) for x in l.split()[1:3])
+                touched.update(range(off, off + length, 512))
+            for at in range(0, self.size, 512):
+                if at not in touched and data[at:at + 512] != before[at:at + 512]:
+                    raise Failed("flushed data lost at %d" % at)
+            self.model = bytearray(data[:self.size])
+            self.verify()
+
+    def dash_o(self):
+        return ["-o", self.options] if self.options else []
+
     def go(self):
         makers = ["qemu", "wirt"] if self.f["make"] == "both" else [self.f["make"]]
         writers = ["qemu", "wirt"] if self.f["write"] else ["qemu"]
@@ -162,6 +293,10 @@ class Case:
         for _ in range(self.rng.randrange(1, 4)):
             self.change(self.rng.choice(writers), self.rng.randrange(1, 40))
             self.verify()
+        if self.f.get("extra"):
+            name = self.f["extra"][self.number % len(self.f["extra"])]
+            if name not in self.f.get("without", {}).get(self.options, ()):
+                getattr(self, "extra_" + name)()
 
 
 def cases(names, count):
