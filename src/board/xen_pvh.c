@@ -142,7 +142,7 @@ static int open_blk(struct xen_pvh *m, struct xen_config *xc, const struct disk_
     struct disk_options o = {.readonly = d->readonly,
                              .snapshot = d->snapshot,
                              .cache = d->cache,
-                             .format = d->raw ? "raw" : NULL,
+                             .format = d->format,
                              .trace = &m->vm->trace};
     struct blk **b = &m->blk[m->nblks];
     if (xc->ndisks == XEN_DISKS_MAX)

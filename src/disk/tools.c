@@ -278,9 +278,14 @@ int disk_resize(struct img *im, u64 size, struct err *e)
     lock_image(im);
     r = im->fmt->resize(im, size, e);
     unlock_image(im);
-    /* Nor must a longer parent show in what is new. */
-    if (!r && im->parent && im->parent->b.size > old) {
-        r = zero(im, old, max(old, min(size, im->parent->b.size)));
+    /* What is new is zeros: neither a longer parent nor what another program left behind the end of
+     * a unit. */
+    if (!r && size > old) {
+        u64 to = align_up(old, im->unit);
+
+        if (im->parent)
+            to = max(to, im->parent->b.size);
+        r = zero(im, old, max(old, min(size, to)));
         if (r)
             err_set(e, -r, "%s", strerror(-r));
     }

@@ -245,7 +245,8 @@ class Case:
             size = max(512, self.size + self.rng.randrange(-self.size, 3 * self.size) // 512 * 512)
             if self.rng.random() < 0.7:
                 run([self.tool, "resize", self.path, str(size)])
-            else:
+            else: # qemu-img lets old data show again behind the end of a cluster
+                size = (size + 2 * M - 1) // (2 * M) * 2 * M
                 run(["qemu-img", "resize", "-q", "--shrink", "-f", self.f["qemu"], self.path, str(size)])
             self.log.append("resize to %d" % size)
             self.model = self.model[:size] + bytes(max(0, size - self.size))
