@@ -6,6 +6,7 @@
 #include "board/pc.h"
 #include "cli/cli.h"
 #include "kvm/probe.h"
+#include "ui/web.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -172,6 +173,8 @@ int cli_doctor(int argc, char **argv)
     limit("locked memory", RLIMIT_MEMLOCK, 64 << 10, 1 << 10, " KiB");
     limit("address space", RLIMIT_AS, UINT64_MAX, 1 << 20, " MiB");
     input_output();
+    line(web_available() ? GOOD : FAIR, "web console", "%s",
+         web_available() ? "built in" : "not in this build (make web)");
     printf("\n%s\n", ok ? "Machines can run here." : "Machines with firmware cannot run here yet.");
     return ok ? CLI_OK : CLI_ERROR;
 }

@@ -502,6 +502,11 @@ static int start(struct web *w, int fd, struct err *e)
     return 0;
 }
 
+bool web_available(void)
+{
+    return true;
+}
+
 int web_open(struct web **out, const struct web_machine *m, const struct web_config *c,
              char url[WEB_URL_MAX], struct err *e)
 {

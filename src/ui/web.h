@@ -14,6 +14,9 @@
 
 struct web;
 
+/* Is it built in? */
+bool web_available(void);
+
 /* What --web says: "127.0.0.1:8006[,token-file=FILE][,public]". */
 struct web_config {
     char address[64];

@@ -6,6 +6,11 @@
 
 #include <errno.h>
 
+bool web_available(void)
+{
+    return false;
+}
+
 int web_open(struct web **out, const struct web_machine *m, const struct web_config *c,
              char url[WEB_URL_MAX], struct err *e)
 {
