@@ -165,6 +165,35 @@ int cli_screen_text(int argc, char **argv)
     return CLI_OK;
 }
 
+/* Becomes wirt-view, the one beside this program before others. */
+int cli_view(int argc, char **argv)
+{
+    struct err e = {0};
+    char path[PLACE_PATH_MAX], program[PATH_MAX + 16];
+    if (!check_count(argc, argv, 1, 1))
+        return CLI_ERROR;
+    if (place_path(path, argv[1], ".vnc", &e))
+        return failed(&e);
+    if (access(path, F_OK)) {
+        err_set(&e, ENOENT,
+                "no machine called \"%s\" with a screen runs; \"wirt list\" shows those "
+                "that do",
+                argv[1]);
+        return failed(&e);
+    }
+    char *const args[] = {"wirt-view", "--title", argv[1], path, NULL};
+    ssize_t n = readlink("/proc/self/exe", program, PATH_MAX);
+    program[max(n, (ssize_t)0)] = 0;
+    char *slash = strrchr(program, '/');
+    if (slash) {
+        strcpy(slash + 1, "wirt-view");
+        execv(program, args);
+    }
+    execvp("wirt-view", args);
+    err_set(&e, errno, "wirt-view: %s (it is built where libsdl2-dev is)", strerror(errno));
+    return failed(&e);
+}
+
 /* "\n", "\t", "\e", "\\" as one types them in a shell's quotes. */
 static void unescape(char *s)
 {

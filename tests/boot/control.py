@@ -186,8 +186,43 @@ def browser():
             m.stop()
 
 
+def pictures():
+    """libvncclient, over a socket, gets the picture that `wirt screenshot` writes."""
+    viewer = os.path.join(os.path.dirname(WIRT), "wirt-view")
+    if not os.path.exists(viewer) or not os.path.exists(FLOPPY):
+        raise Skip("no wirt-view in this build, or no GRUB floppy")
+    with Scratch() as d:
+        wirt = Wirt(d)
+        with Machine("--name", "box", "--floppy", FLOPPY, "--net", "none", "--serial", "none") as m:
+            until(lambda: "GNU GRUB" in screen(wirt), "GRUB's menu")
+            for mode in ("text", "gfx"):
+                if mode == "gfx":  # many colours: GRUB's graphical terminal
+                    wirt("key", "box", "c")
+                    wirt("type", "box", "insmod all_video; set gfxmode=800x600; terminal_output gfxterm\\n")
+                    until(lambda: not screen(wirt), "graphics")
+                    time.sleep(1)
+                for encodings in ("raw", "tight", "zrle", "hextile"):
+                    for tries in range(30):  # a cursor may blink in between
+                        wirt("screenshot", "box", d + "/a.ppm")
+                        r = subprocess.run([viewer, "--encodings", encodings, "--dump", d + "/b.ppm", d + "/wirt/box.vnc"],
+                                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60 * PATIENCE)
+                        if r.returncode:
+                            raise Failed("wirt-view: " + r.stdout)
+                        if ppm(d + "/a.ppm") == ppm(d + "/b.ppm"):
+                            break
+                    else:
+                        raise Failed("%s, %s: not the screenshot's picture" % (mode, encodings))
+            window = subprocess.Popen([WIRT, "view", "box"], env=dict(wirt.env, SDL_VIDEODRIVER="dummy"))
+            time.sleep(2)
+            wirt("quit", "box")
+            if window.wait(30) != 0:
+                raise Failed("wirt view ends with %d" % window.returncode)
+            m.finish(4)
+
+
 TESTS = [
     ("control socket and subcommands", subcommands, False),
+    ("control VNC pictures", pictures, False),
     ("control power button", powerdown, False),
     ("web console in a browser", browser, True),
 ]
