@@ -120,7 +120,7 @@ struct xsave_area {
 } __attribute__((aligned(64)));
 _Static_assert(offsetof(struct xsave_area, ymmh) == 576, "XSAVE layout");
 
-enum { MTRR_VAR_COUNT = 8 };
+enum { MTRR_VAR_COUNT = 8, PERF_COUNT = 4 };
 
 struct cpu_state {
     u64 gpr[16];
@@ -139,6 +139,8 @@ struct cpu_state {
     s64 tsc_offset; /* guest TSC = clock_tsc() + this */
     u64 mtrr_def_type, mtrr_fixed[11], mtrr_base[MTRR_VAR_COUNT], mtrr_mask[MTRR_VAR_COUNT];
     u64 mcg_status;
+    u64 perf_sel[PERF_COUNT];
+    u64 perf_ctr[PERF_COUNT]; /* while it counts: less the guest TSC; see cpu/perfctr.c */
 
     bool halted;      /* in HLT, waits for an interrupt */
     bool wait_sipi;   /* an application processor before its start-up IPI */

@@ -68,6 +68,8 @@ static const struct field cpu_fields[] = {
     FIELD_ARRAY(S, mtrr_base),
     FIELD_ARRAY(S, mtrr_mask),
     FIELD(S, mcg_status),
+    FIELD_ARRAY(S, perf_sel),
+    FIELD_ARRAY(S, perf_ctr),
     FIELD_MAX(S, halted, 1),
     FIELD_MAX(S, wait_sipi, 1),
     FIELD_MAX(S, nmi_blocked, 1),

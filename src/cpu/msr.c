@@ -8,6 +8,7 @@
 #include "cpu/msr.h"
 
 #include "cpu/mmu.h"
+#include "cpu/perfctr.h"
 #include "cpu/sysinsn.h"
 
 enum {
@@ -87,8 +88,7 @@ static bool is_inert(u32 msr)
         if (inert[i] == msr)
             return true;
     }
-    /* event selectors and counters of the K7 family */
-    return msr >= 0xc0010000u && msr <= 0xc0010007u;
+    return false;
 }
 
 static bool canonical(u64 a)
@@ -156,6 +156,10 @@ bool msr_read(struct cpu *c, u32 msr, u64 *v)
     *v = 0;
     if (m) {
         *v = *m;
+        return true;
+    }
+    if (perfctr_owns(msr)) {
+        *v = perfctr_read(c, msr);
         return true;
     }
     if ((msr >= MSR_X2APIC && msr <= MSR_X2APIC_END) || msr == MSR_TSC_DEADLINE)
@@ -291,6 +295,10 @@ bool msr_write(struct cpu *c, u32 msr, u64 v)
         if (!mtrr_value_ok(c, msr, v))
             return false;
         *m = v;
+        return true;
+    }
+    if (perfctr_owns(msr)) {
+        perfctr_write(c, msr, v);
         return true;
     }
     if ((msr >= MSR_X2APIC && msr <= MSR_X2APIC_END) || msr == MSR_TSC_DEADLINE)

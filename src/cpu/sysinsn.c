@@ -13,6 +13,7 @@
 #include "cpu/far.h"
 #include "cpu/operand.h"
 #include "cpu/ops.h"
+#include "cpu/perfctr.h"
 
 static bool canonical(u64 a)
 {
@@ -408,10 +409,11 @@ void exec_rdpid(struct cpu *c, const struct insn *i)
 /* There are four counters, as K7 and later have, and none of them counts. */
 void exec_rdpmc(struct cpu *c, const struct insn *i)
 {
-    if ((!(c->s.cr4 & CR4_PCE) && c->cpl) || (u32)c->s.gpr[RCX] > 3)
+    if ((!(c->s.cr4 & CR4_PCE) && c->cpl) || (u32)c->s.gpr[RCX] >= PERF_COUNT)
         cpu_gp(c, 0);
-    c->s.gpr[RAX] = 0;
-    c->s.gpr[RDX] = 0;
+    u64 v = perfctr_count(c, (u32)c->s.gpr[RCX]);
+    c->s.gpr[RAX] = (u32)v;
+    c->s.gpr[RDX] = v >> 32;
 }
 
 void exec_invlpg(struct cpu *c, const struct insn *i)
