@@ -280,6 +280,8 @@ static void site_emit(struct trans *t, const struct stub *s, u8 *lea)
         st.rip = ti->rip;
         st.len = ti->i.len & 15;
         st.shared = s->shared;
+        st.guess = s->guess ? cache_off(t->sc, s->guess) : 0;
+        st.place = s->place;
         st.size = s->size;
         st.align = s->align;
         st.retry = s->retry ? cache_off(t->sc, s->retry) : 0;
@@ -310,7 +312,7 @@ static void check_failed(struct trans *t, struct stub *s)
             mem_gs_index(S1, t->tlb + (u32)offsetof(struct tlb_entry,
                                                     tag[s->write ? TLB_WRITE : TLB_READ])));
     if (s->stack) { /* another page than last time? */
-        mem_place(t);
+        mem_place(e);
         emit_rm(e, X_CMP_LOAD, S1, mem_gs(mem_stack_place(t)));
         u8 *same = emit_jcc8(e, CC_E);
         emit_rm(e, X_MOV_STORE, S1, mem_gs(mem_stack_place(t)));

@@ -348,6 +348,7 @@ static void engine_print_stats(struct engine *en, FILE *f)
     LINE(exits, "direct exits not linked yet, or to a page not looked at since a flush");
     LINE(jump_misses, "indirect jumps not in the table");
     LINE(fills, "TLB misses");
+    LINE(moves, "accesses in another page than their site's last one");
     LINE(interp_insns, "instructions left to the interpreter");
     LINE(interp_blocks, "blocks of 16-bit and other code interpreted");
     LINE(enters, "times translated code was entered");

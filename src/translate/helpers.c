@@ -340,10 +340,37 @@ static const void *shared_miss(struct soft *sc, struct site *st, u64 lin, enum t
     return sc->rx + b->entry;
 }
 
+/* A site's access was not where its last one was.  One that moves all the time computes the place
+ * from now on. */
+static bool place_moved(struct soft *sc, const struct site *st, u64 lin)
+{
+    enum { OFTEN = 16384 /* cycles */, TIMES = 32 };
+    struct place *p = &sc->places[st->place];
+    u32 at = tlb_index(lin) * (u32)sizeof(struct tlb_entry);
+    u64 now = __builtin_ia32_rdtsc();
+
+    if (!st->guess || p->at == at)
+        return false;
+    p->at = at;
+    if (now - p->when < OFTEN)
+        p->bad += 2;
+    else if (p->bad)
+        p->bad--;
+    p->when = now;
+    sc->stats.moves++;
+    if (p->bad >= TIMES) {
+        place_code(sc->rw + st->guess);
+        p->bad = 0;
+    }
+    return true;
+}
+
 static const void *access_miss(struct soft *sc, struct site *st, u64 lin, enum tlb_access a)
 {
     struct cpu *c = &sc->c;
 
+    if (place_moved(sc, st, lin) && tlb_lookup(c->tlb, lin, st->size, a) && !(lin & st->align))
+        return sc->rx + st->retry;
     sc->stats.fills++;
     if (st->shared)
         return shared_miss(sc, st, lin, a);

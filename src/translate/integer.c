@@ -58,7 +58,8 @@ static bool reads_operand(const struct tinsn *ti, unsigned n)
 }
 
 /* A spilled register that ModRM.rm names is as good as memory, but that a 32-bit write clears the
- * upper half; and what ModRM.reg gives to a plain operation can be had in ModRM.rm instead. */
+ * upper half, and that the host does not forward smaller ones to the next read; and what ModRM.reg
+ * gives to a plain operation can be had in ModRM.rm instead. */
 static bool gen_slot_operand(struct trans *t, const struct tinsn *ti)
 {
     const struct insn *i = &ti->i;
@@ -66,8 +67,8 @@ static bool gen_slot_operand(struct trans *t, const struct tinsn *ti)
     u8 rm = (u8)((i->modrm & 7) | (i->rex & REX_B ? 8 : 0));
     u8 reg = (u8)((i->modrm >> 3 & 7) | (i->rex & REX_R ? 8 : 0));
 
-    if (!i->has_modrm || i->modrm < 0xc0 || ti->row->unit != UNIT_none || i->nops < 2 ||
-        i->vex || i->op == OP_xchg || i->op == OP_cmpxchg || i->op == OP_xadd)
+    if (!i->has_modrm || i->modrm < 0xc0 || ti->row->unit != UNIT_none || i->nops < 2 || i->vex ||
+        i->op == OP_xchg || i->op == OP_cmpxchg || i->op == OP_xadd)
         return false;
     for (unsigned n = 0; n < i->nops; n++)
         if (i->opnd[n].kind != OPND_GPR && i->opnd[n].kind != OPND_IMM)
@@ -79,7 +80,7 @@ static bool gen_slot_operand(struct trans *t, const struct tinsn *ti)
         const struct operand *o = &i->opnd[n];
         if (o->kind != OPND_GPR || !spilled(o->reg))
             continue;
-        if (ti->row->mode[n] == AM_E && !(ti->row->access[n] & OPN_W && o->size == 4)) {
+        if (ti->row->mode[n] == AM_E && !(ti->row->access[n] & OPN_W && o->size != 8)) {
             struct ememory m = mem_gs(GPR_OFF(rm));
             return (!spilled(reg) || i->opnd[1 - n].kind == OPND_IMM) &&
                    emit_insn(t->e, i, ti->raw, &m, NOREG);

@@ -3,15 +3,20 @@
  * Guest memory as translated code reaches it.
  *
  *      lea  S0, [address]
- *      rorx S1d, S0d, 7
- *      and  S1d, index mask              ; S1 = the TLB entry's place
+ *      mov  S1d, gs:[place]              ; the TLB entry's place
  *      xor  S0, gs:[S1 + tlb + tag]      ; S0 = offset in the page, if it is this page
  *      cmp  S0, 4096 - size              ; another page, or the access crosses its end
  *      ja   slow
  *      mov  S1, gs:[S1 + tlb + host]
  *      op   [S0 + S1]
  *
+ * The place is where this site's last access was (the stack has one for all its sites), so that the
+ * data does not wait for it to be computed; when that was in another page, the tag does not match
+ * and the slow way puts it right.  A site that often moves is made to compute it: rorx, and.
+ *
  * An address that is known while translating needs only a compare of its entry's tag.
+ *
+ * Accesses by one register share a check: share.c.
  *
  * slow: a stub finds the address again and goes to the thunk; the helper fills the TLB and the
  * access is tried again, or, when it is not plain memory, the interpreter does the instruction.  So
@@ -133,7 +138,7 @@ void mem_lea(struct trans *t, const struct insn *i, u8 reg, bool wide)
 
 u32 mem_stack_place(const struct trans *t)
 {
-    return SOFT_OFF(place[0]) + 4u * t->sc->c.mmu_idx;
+    return SOFT_OFF(stack_place[0]) + 4u * t->sc->c.mmu_idx;
 }
 
 static u32 tag_off(const struct trans *t, bool write)
@@ -159,18 +164,10 @@ static struct stub *slow_stub(struct trans *t, u8 *from, u8 *retry, unsigned siz
     return s;
 }
 
-void mem_place(struct trans *t)
+void mem_place(struct emit *e)
 {
-    struct emit *e = t->e;
-
-    /* rorx S1d, S0d, 7 */
-    emit8(e, 0xc4);
-    emit8(e, 0x43);
-    emit8(e, 0x7b);
-    emit8(e, 0xf0);
-    emit8(e, 0xda);
-    emit8(e, 7);
-    emit_alu_imm(e, 4, false, S1, (TLB_SIZE - 1) << 5);
+    place_code(e->p);
+    e->p += PLACE_BYTES;
 }
 
 /* What a check is for. */
@@ -179,6 +176,8 @@ struct check {
     unsigned size;
     u8 align;
     bool write, stack, shared;
+    u8 *guess; /* struct site */
+    u16 place;
 };
 
 static void check_stub(struct trans *t, const struct check *c, u8 *from)
@@ -188,17 +187,32 @@ static void check_stub(struct trans *t, const struct check *c, u8 *from)
     s->lookup = true;
     s->stack = c->stack;
     s->shared = c->shared;
+    s->guess = c->guess;
+    s->place = c->place;
+}
+
+/* Takes the place where this site's last access was: that does not wait for the address. */
+static void guess_place(struct trans *t, struct check *c)
+{
+    struct emit *e = t->e;
+
+    c->guess = e->p;
+    c->place = (u16)(t->sc->nplaces++ % PLACES);
+    emit_rm(e, X_MOV_LOAD, S1,
+            mem_gs(SOFT_OFF(places[0].at) + c->place * (u32)sizeof(struct place)));
+    emit32(e, 0x00401f0f); /* nop */
+    BUG_ON(e->p != c->guess + PLACE_BYTES);
 }
 
 /* The address is in S0. */
-static struct ememory check(struct trans *t, const struct check *c)
+static struct ememory check(struct trans *t, struct check *c)
 {
     struct emit *e = t->e;
 
     if (c->stack)
         emit_rm(e, X_MOV_LOAD, S1, mem_gs(mem_stack_place(t)));
     else
-        mem_place(t);
+        guess_place(t, c);
     emit_rm(e, X_XOR_LOAD | E_W, S0, mem_gs_index(S1, tag_off(t, c->write)));
     if (c->align) {
         emit_rr(e, X_TEST_MI | E_W, 0, S0);

@@ -7,10 +7,11 @@
  * behind the highest, and leaves the range's host address in a share slot; the others only add to
  * that.  They cannot fault, need no TLB and leave the flags alone.
  *
- * A register's value is followed through pushes, pops and additions of constants; anything else that
- * writes it ends its groups.  A group checks for reading or for writing, as its first access does;
- * reads may join either.  What leads a group is found out while code is emitted: an access whose
- * group is not ready leads it.  At a label, a group stays ready if it was so at every jump there.
+ * A register's value is followed through pushes, pops and additions of constants; anything else
+ * that writes it ends its groups.  A group checks for reading or for writing, as its first access
+ * does; reads may join either.  What leads a group is found out while code is emitted: an access
+ * whose group is not ready leads it.  At a label, a group stays ready if it was so at every jump
+ * there.
  *
  * A range that is not all in one plain page sends its leader to the plain translation of the same
  * code (KEY_PLAIN), which has no groups and is short.

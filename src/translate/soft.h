@@ -34,6 +34,9 @@ enum {
     JUMPS_BITS = 12,
     JUMPS_SIZE = 1 << JUMPS_BITS,
     WRITES_MAX = 64,
+    TLB_PLACES = (TLB_SIZE - 1) * (int)sizeof(struct tlb_entry),
+    PLACES = 4096,
+    PLACE_BYTES = 13, /* of either way to find a place; memory.c */
 };
 
 /* What translated code depends on beyond its bytes: part of a block's key. */
@@ -90,13 +93,15 @@ struct site {
             u32 check; /* imm32 that names the target's cpage; 0 = same page */
         };
     };
-    u32 block;     /* index of the block that it is in */
-    u16 size;      /* of the access, or of a shared check's range */
-    u8 align;      /* mask that the address must not meet */
-    u8 len : 4;    /* of the instruction */
+    u32 block;      /* index of the block that it is in */
+    u32 guess;      /* the code that takes a remembered place (PLACE_BYTES); 0 = has none */
+    u16 place;      /* index into soft.places */
+    u16 size;       /* of the access, or of a shared check's range */
+    u8 align;       /* mask that the address must not meet */
+    u8 len : 4;     /* of the instruction */
     u8 decoded : 1; /* i is there */
-    u8 shared : 1; /* the check of a group (share.c) */
-    struct insn i; /* of sites of thunks.insn only */
+    u8 shared : 1;  /* the check of a group (share.c) */
+    struct insn i;  /* of sites of thunks.insn only */
 } __attribute__((packed, aligned(4)));
 
 /*
@@ -113,7 +118,7 @@ struct shared_code {
 
 struct soft_stats {
     u64 blocks, guest_bytes, host_bytes, flushes, stale, links;
-    u64 exits, jump_misses, fills, interp_insns, interp_blocks, vec_loads, vec_saves;
+    u64 exits, jump_misses, fills, moves, interp_insns, interp_blocks, vec_loads, vec_saves;
     u64 enters;
 };
 
@@ -140,10 +145,16 @@ struct soft {
     u64 tsc_offset; /* guest TSC - host TSC */
     u64 target;     /* where the entry thunk jumps to */
     u64 host_rsp;
-    u64 share[SHARE_SLOTS]; /* host addresses of ranges that were checked (share.c) */
-    u64 far_seg[2];         /* 32-bit code: FS, GS; not 0 puts addresses where no TLB entry is,
-                               because the segment is not all 4 GiB, readable and writable */
-    u32 place[MMU_SLOW];    /* where in the TLB the last stack access was */
+    u64 share[SHARE_SLOTS];    /* host addresses of ranges that were checked (share.c) */
+    u64 far_seg[2];            /* 32-bit code: FS, GS; not 0 puts addresses where no TLB entry is,
+                                  because the segment is not all 4 GiB, readable and writable */
+    u32 stack_place[MMU_SLOW]; /* where in the TLB the last stack access was */
+    struct place {
+        u32 at; /* where in the TLB the last access of this site was */
+        u32 bad;
+        u64 when;     /* host TSC */
+    } places[PLACES]; /* of sites; shared now and then, which does no harm */
+    u32 nplaces;
     u8 vec_live; /* guest vector and x87 state is in the host's registers */
     u8 vec_avx;  /* XSAVE saves AVX state */
     u16 key;     /* current */
@@ -154,8 +165,8 @@ struct soft {
     /* Code cache: both mappings of one memfd. */
     u8 *rw, *rx;
     struct emit e;
-    u8 *code_start; /* after the thunks */
-    u8 *trimmed;    /* cache_trim() was here */
+    u8 *code_start;          /* after the thunks */
+    u8 *trimmed;             /* cache_trim() was here */
     struct thunks thunks[2]; /* [1]: for 64-bit code */
     struct block *blocks;
     u32 nblocks;
@@ -191,6 +202,14 @@ struct soft {
 
 #define SOFT_OFF(field) ((u32)offsetof(struct soft, field))
 #define GPR_OFF(n)      ((u32)(offsetof(struct soft, c.s.gpr) + 8 * (n)))
+
+/* Code for: rorx S1d, S0d, 7; and S1d, TLB_PLACES.  The place in the TLB of the address in S0. */
+static inline void place_code(u8 code[PLACE_BYTES])
+{
+    le64_put(code, 0x814107daf07b43c4);
+    code[8] = 0xe3;
+    le32_put(code + 9, TLB_PLACES);
+}
 
 static inline u32 cache_off(const struct soft *sc, const u8 *p)
 {

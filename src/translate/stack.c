@@ -2,10 +2,10 @@
 /*
  * Pushes, pops, and the stack pointer.
  *
- * RSP need not be exact between instructions that neither use it nor can leave the block: pushes and
- * pops whose check was made before (share.c), additions of constants whose flags nobody wants, moves
- * and plain arithmetic.  What they owe it is added in one go before the next instruction of another
- * kind.
+ * RSP need not be exact between instructions that neither use it nor can leave the block: pushes
+ * and pops whose check was made before (share.c), additions of constants whose flags nobody wants,
+ * moves and plain arithmetic.  What they owe it is added in one go before the next instruction of
+ * another kind.
  */
 #include "translate/trans.h"
 
@@ -77,8 +77,7 @@ bool sp_defers(struct trans *t, const struct tinsn *ti)
         return false;
     for (unsigned n = 0; n < i->nops; n++)
         if (i->opnd[n].kind != OPND_IMM && i->opnd[n].kind != OPND_REL &&
-            i->opnd[n].kind != OPND_MEM &&
-            (i->opnd[n].kind != OPND_GPR || i->opnd[n].reg == RSP))
+            i->opnd[n].kind != OPND_MEM && (i->opnd[n].kind != OPND_GPR || i->opnd[n].reg == RSP))
             return false;
     return true;
 }
@@ -90,8 +89,8 @@ void sp_settle(struct trans *t)
     t->sp_owed = 0;
 }
 
-/* After the push or pop in hand.  When its own check fails, the interpreter does all of it and comes
- * back behind it, so nothing may be owed for it then. */
+/* After the push or pop in hand.  When its own check fails, the interpreter does all of it and
+ * comes back behind it, so nothing may be owed for it then. */
 static void sp_move(struct trans *t, s32 by)
 {
     t->sp_owed += by;

@@ -38,8 +38,8 @@ enum share_of { SHARE_OPERAND, SHARE_STACK };
 struct group {
     bool write, ready;
     u8 align;
-    u8 slot;    /* index into soft.share, or NO_SLOT: nothing to share */
-    u8 leader;  /* index of the instruction that checked */
+    u8 slot;   /* index into soft.share, or NO_SLOT: nothing to share */
+    u8 leader; /* index of the instruction that checked */
     u8 members;
     s32 first, lo, hi; /* bytes from the register's value when it was last lost sight of */
 };
@@ -59,6 +59,8 @@ struct stub {
     u8 align, write;
     bool const_lin;
     bool lookup; /* S0 holds lin ^ tag, S1 the TLB place */
+    u8 *guess;   /* struct site */
+    u16 place;
     bool stack;  /* the place was soft.place */
     bool shared; /* a group's check */
 };
@@ -75,12 +77,12 @@ struct trans {
     u16 key;
     u32 tlb; /* offset of the TLB in struct soft */
     bool code64;
-    bool plain;     /* KEY_PLAIN */
-    s32 sp_owed; /* RSP is to be this much higher: see sp_defers() */
+    bool plain;           /* KEY_PLAIN */
+    s32 sp_owed;          /* RSP is to be this much higher: see sp_defers() */
     u8 held, held_before; /* share slot + 1 whose contents S1 has after, before this instruction */
     unsigned ngroups;
     struct group groups[GROUPS_MAX + 1]; /* from 1 */
-    unsigned asize; /* 8 or 4: address and stack width */
+    unsigned asize;                      /* 8 or 4: address and stack width */
     unsigned n;
     unsigned cur; /* instruction in hand */
     enum form form;
@@ -133,8 +135,8 @@ struct ememory mem_stack(struct trans *t, u8 base, s32 disp, unsigned size, bool
 struct ememory mem_check(struct trans *t, u8 *retry, unsigned size, bool write, u8 align);
 /* What keeps flags before the access that is insn's share `which`, unless that needs no check. */
 void flags_keep_for(struct trans *t, u32 live, enum share_of which);
-/* The place in the TLB of the address in S0 into S1; destroys flags. */
-void mem_place(struct trans *t);
+/* The place in the TLB of the address in S0 into S1, in PLACE_BYTES; destroys flags. */
+void mem_place(struct emit *e);
 /* Offset in struct soft of the place of the last stack access. */
 u32 mem_stack_place(const struct trans *t);
 /* Whether the memory operand of i can be done here. */

@@ -89,8 +89,9 @@ static void read_block(struct trans *t, u64 rip)
     t->second = 0;
     while (t->n < (t->plain ? PLAIN_INSNS : BLOCK_INSNS)) {
         struct tinsn *ti = &t->insns[t->n];
-        if (off >= (t->plain ? t->sc->plain_end : PAGE_SIZE) || decode(&ti->i, t->page + off, PAGE_SIZE - off,
-                                       t->code64 ? CODE64 : CODE32) != DECODE_OK)
+        if (off >= (t->plain ? t->sc->plain_end : PAGE_SIZE) ||
+            decode(&ti->i, t->page + off, PAGE_SIZE - off, t->code64 ? CODE64 : CODE32) !=
+                DECODE_OK)
             break;
         ti->row = &op_rows[ti->i.row];
         if (!offered(t->sc, ti->row))

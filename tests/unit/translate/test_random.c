@@ -4,8 +4,9 @@
  * state and memory must agree at the end.
  *
  * A program is a few hundred random instructions from the op table, with conditional jumps forward,
- * calls, loops, and runs of accesses by one register.  Memory operands are made to point into a data
- * area, now and then across a page. Arguments: how many programs, and the first seed (to repeat a failure).
+ * calls, loops, and runs of accesses by one register.  Memory operands are made to point into a
+ * data area, now and then across a page. Arguments: how many programs, and the first seed (to
+ * repeat a failure).
  */
 #include "core/mem.h"
 #include "cpu/interp.h"
