@@ -4,13 +4,14 @@ BUILD   ?= build
 CACHE   ?= .cache
 APPEND   = console=ttyS0 quiet
 
-.PHONY: all help run test test-all bench fuzz web format install clean packages-run packages-test
+.PHONY: all help run test test-all bench bench-disk fuzz web format install clean packages-run packages-test
 
 help:
 	@echo 'make run       build Wirt and boot a small Linux in it (installs what is missing)'
 	@echo 'make test      build and run the tests'
 	@echo 'make test-all  the long tests too'
 	@echo 'make bench     native against Wirt and, where installed, QEMU'
+	@echo 'make bench-disk  wirt disk convert against qemu-img; fio in a guest against QEMU'
 	@echo 'make fuzz      every fuzz target for FUZZ_SECONDS (default 60) each'
 	@echo 'make web       build with the web console (fetches noVNC and xterm.js by npm)'
 	@echo 'make install   to DESTDIR/usr/local'
@@ -42,6 +43,10 @@ test-all: packages-test
 bench: all
 	@tools/install-packages bench
 	@tests/bench/bench
+bench-disk: all
+	@tools/install-packages bench
+	@tests/bench/disk-convert
+	@tests/bench/disk-io
 fuzz: packages-test
 	@tests/fuzz/fuzz-all $(FUZZ_SECONDS)
 
