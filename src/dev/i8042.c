@@ -351,7 +351,9 @@ void i8042_init(struct i8042 *k, struct irq irq1, struct irq irq12, struct irq a
 static const struct field i8042_fields[] = {
     QUEUE_FIELDS(kbd.q),
     FIELD(struct i8042, kbd.command),
-    FIELD_MAX(struct i8042, kbd.set, 2),
+    FIELD_MAX(struct i8042, kbd.set, 3),
+    FIELD_ARRAY(struct i8042, kbd.type),
+    FIELD_ARRAY(struct i8042, kbd.down),
     FIELD(struct i8042, kbd.leds),
     FIELD(struct i8042, kbd.rate),
     FIELD_MAX(struct i8042, kbd.scanning, 1),

@@ -4,9 +4,9 @@
  * 102-key)".
  *
  * Keys come as Linux key codes, of which 1-88 are set 1's make codes; the rest have a table.  Set 2
- * follows from set 1 by the 8042's translation table, backwards.  Set 3 is left out: choosing it is
- * acknowledged and changes nothing, as on keyboards that lack it.  Replies overtake scan codes that
- * wait in the queue.
+ * follows from set 1 by the 8042's translation table, backwards; set 3, in which each key has a
+ * type that says whether it repeats and whether its release is told, has tables of its own. Replies
+ * overtake scan codes that wait in the queue.
  */
 #include "dev/ps2_kbd.h"
 
@@ -91,6 +91,23 @@ static void put_code(struct ps2_kbd *k, u8 code, bool extended, bool down)
     ps2_put(&k->q, ps2_set2_of_set1(code));
 }
 
+/* Set 3 has one code a key; 0x62 is Pause. */
+static void put_set3(struct ps2_kbd *k, u8 code, bool down)
+{
+    u8 bit = (u8)(1 << code % 8), *was = &k->down[code / 8], type = k->type[code];
+
+    if (down && *was & bit && type != PS2_TYPEMATIC && type != PS2_BOTH)
+        return; /* it does not repeat */
+    *was &= (u8)~bit;
+    if (down)
+        *was |= bit;
+    if (!down && type != PS2_MAKE_BREAK && type != PS2_BOTH)
+        return;
+    if (!down)
+        ps2_put(&k->q, 0xf0);
+    ps2_put(&k->q, code);
+}
+
 static void put_pause(struct ps2_kbd *k)
 {
     static const u8 set1[] = {0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5};
@@ -107,7 +124,12 @@ void ps2_kbd_key(struct ps2_kbd *k, unsigned keycode, bool down)
     if (!code || !k->scanning || k->q.count > KEYS_KEPT)
         return;
     trace(k->trace, kbd, "key %u %s", keycode, down ? "down" : "up");
-    if (code == E1) {
+    if (k->set == 3) {
+        u8 code3 = code == E1 ? 0x62 : ps2_set3_of_set1(code & 0x7f, code & E0);
+
+        if (code3)
+            put_set3(k, code3, down);
+    } else if (code == E1) {
         if (down)
             put_pause(k);
     } else if (keycode == KEY_SYSRQ_) {
@@ -125,6 +147,9 @@ static void set_defaults(struct ps2_kbd *k)
 {
     k->set = 2;
     k->rate = 0x2b;
+    memset(k->down, 0, sizeof(k->down));
+    for (unsigned i = 0; i < PS2_SET3_CODES; i++)
+        k->type[i] = (u8)ps2_set3_type((u8)i);
 }
 
 /* A reply of up to three bytes, in the order given; 0 ends it. */
@@ -135,6 +160,14 @@ static void reply(struct ps2_kbd *k, u8 a, u8 b, u8 c)
     if (b)
         ps2_put_first(&k->q, b);
     ps2_put_first(&k->q, a);
+}
+
+/* The commands that set types come in this order. */
+static u8 type_of(unsigned n)
+{
+    static const u8 type[] = {PS2_TYPEMATIC, PS2_MAKE_BREAK, PS2_MAKE_ONLY, PS2_BOTH};
+
+    return type[n & 3];
 }
 
 static void parameter(struct ps2_kbd *k, u8 val)
@@ -148,7 +181,7 @@ static void parameter(struct ps2_kbd *k, u8 val)
         reply(k, ACK, 0, 0);
         break;
     case CMD_SET:
-        if (val == 1 || val == 2)
+        if (val >= 1 && val <= 3)
             k->set = val;
         reply(k, val <= 3 ? ACK : RESEND, val ? 0 : k->set, 0);
         break;
@@ -156,7 +189,11 @@ static void parameter(struct ps2_kbd *k, u8 val)
         k->rate = val & 0x7f;
         reply(k, ACK, 0, 0);
         break;
-    default: /* a key's type in set 3 */
+    default: /* a key's type in set 3; more keys may follow */
+        if (val < PS2_SET3_CODES) {
+            k->type[val] = type_of(command - CMD_KEY_FIRST);
+            k->command = command;
+        }
         reply(k, ACK, 0, 0);
         break;
     }
@@ -197,6 +234,7 @@ void ps2_kbd_write(struct ps2_kbd *k, u8 val)
         reply(k, ACK, 0, 0);
         break;
     case CMD_ALL_FIRST ... CMD_ALL_LAST:
+        memset(k->type, type_of(val - CMD_ALL_FIRST), sizeof(k->type));
         reply(k, ACK, 0, 0);
         break;
     case CMD_RESEND:

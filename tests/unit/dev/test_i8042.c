@@ -131,6 +131,49 @@ static void keyboard_commands(void **state)
     assert_string_equal(drain(t), "fe ");
 }
 
+/* Set 3: one code a key; types say what repeats and what tells of its release. */
+static void scan_code_set_3(void **state)
+{
+    struct kbd_test *t = *state;
+
+    mode(t, 0x05);
+    out8(t->f, 0x60, 0xf0);
+    out8(t->f, 0x60, 3);
+    assert_string_equal(drain(t), "fa fa ");
+    out8(t->f, 0x60, 0xf0);
+    out8(t->f, 0x60, 0);
+    assert_string_equal(drain(t), "fa fa 03 ");
+    t->kbd.input.key(t->kbd.input.opaque, KEY_A, true);
+    key(t, KEY_A); /* repeats, and its release is not told */
+    assert_string_equal(drain(t), "1c 1c ");
+    key(t, KEY_LEFTSHIFT);
+    assert_string_equal(drain(t), "12 f0 12 ");
+    t->kbd.input.key(t->kbd.input.opaque, KEY_F1, true);
+    key(t, KEY_F1); /* comes once */
+    key(t, KEY_RIGHTCTRL);
+    key(t, KEY_PAUSE);
+    key(t, KEY_102ND);
+    key(t, KEY_HOME);
+    key(t, KEY_SYSRQ);
+    assert_string_equal(drain(t), "07 58 62 13 6e 57 ");
+    out8(t->f, 0x60, 0xf8); /* all of them make and break, as Linux wants it */
+    assert_string_equal(drain(t), "fa ");
+    key(t, KEY_A);
+    key(t, KEY_KPENTER);
+    assert_string_equal(drain(t), "1c f0 1c 79 f0 79 ");
+    out8(t->f, 0x60, 0xfd); /* F12: make only; then Enter typematic */
+    out8(t->f, 0x60, 0x5e);
+    out8(t->f, 0x60, 0xfb);
+    out8(t->f, 0x60, 0x5a);
+    assert_string_equal(drain(t), "fa fa fa fa ");
+    key(t, KEY_F12);
+    key(t, KEY_ENTER);
+    assert_string_equal(drain(t), "5e 5a ");
+    out8(t->f, 0x60, 0xf6);
+    key(t, KEY_A);
+    assert_string_equal(drain(t), "fa 1c f0 1c "); /* set 2 again */
+}
+
 static void scan_codes(void **state)
 {
     struct kbd_test *t = *state;
@@ -327,6 +370,7 @@ int main(void)
         TEST(controller_tests),
         TEST(keyboard_commands),
         TEST(scan_codes),
+        TEST(scan_code_set_3),
         TEST(every_key_survives_the_translation),
         TEST(interrupts_and_replies_first),
         TEST(a_stuffed_queue_keeps_whole_keys),
