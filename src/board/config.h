@@ -35,7 +35,7 @@ struct disk_config {
 };
 
 /* Xen's interface: none, or the kind of guest. */
-enum xen_mode { XEN_NONE, XEN_PVH };
+enum xen_mode { XEN_NONE, XEN_PVH, XEN_HVM };
 
 enum vga_kind { VIDEO_NONE, VIDEO_STD, VIDEO_VIRTIO };
 

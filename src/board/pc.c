@@ -107,6 +107,8 @@ static int open_memory(struct pc *pc, struct err *e)
     pc->ram_below = min(ram, MAP_RAM_BELOW);
     pc->ram_above = ram - pc->ram_below;
     e820_add(&pc->e820, 0, pc->ram_below, E820_RAM);
+    if (pc->cfg.xen == XEN_HVM)
+        e820_add(&pc->e820, MAP_XEN, MAP_XEN_SIZE, E820_RESERVED);
     e820_add(&pc->e820, MAP_4G, pc->ram_above, E820_RAM);
     int r = map_ram(pc, &pc->ram_low, "low RAM", 0, 0, MAP_LOW_TOP, e);
     if (!r)
@@ -245,6 +247,7 @@ static int open_nic(struct pc *pc, unsigned n, struct err *e)
     if (!strcmp(c.model, "e1000")) {
         struct e1000_config ec = {.backend = nic->backend};
         memcpy(ec.mac, c.mac, 6);
+        memcpy(nic->e1000_mac, c.mac, 6);
         nic->e1000 = calloc(1, sizeof(*nic->e1000));
         if (!nic->e1000)
             return err_set(e, ENOMEM, "e1000: out of memory");
@@ -298,7 +301,7 @@ static int open_virtio(struct pc *pc, struct err *e)
 static int check_slots(const struct machine_config *c, struct err *e)
 {
     unsigned n = SLOT_FIRST + c->nnics + !!c->console + c->rng + c->balloon + 2 * c->virtio_input +
-                 (c->usb.on && !c->usb.uhci);
+                 (c->usb.on && !c->usb.uhci) + (c->xen == XEN_HVM);
     for (unsigned i = 0; i < c->ndisks; i++)
         n += c->disk[i].bus == DISK_BUS_VIRTIO;
     if (n > SLOT_COUNT)
@@ -324,6 +327,8 @@ static int open_pci_devices(struct pc *pc, struct err *e)
         r = open_virtio(pc, e);
     if (!r)
         r = pc_open_usb(pc, e);
+    if (!r && pc->cfg.xen == XEN_HVM)
+        r = pc_open_xen(pc, DEVFN(pc->next_slot++, 0), e);
     return r;
 }
 
@@ -416,6 +421,7 @@ static void pc_reset(void *opaque)
     i8259_reset(&pc->pic);
     ioapic_reset(&pc->ioapic);
     lapic_bus_reset(&pc->lapics);
+    pc_reset_xen(pc);
     if (pc->direct)
         pc_direct_reset(pc);
     pc->ran = true;
@@ -466,6 +472,8 @@ int pc_open(struct pc *pc, struct vm *vm, const struct machine_config *cfg, stru
 void pc_close(struct pc *pc)
 {
     loop_cancel(pc->vm->loop, &pc->go_on);
+    xen_close(pc->xen);
+    free(pc->platform);
     for (unsigned i = 0; i < ARRAY_SIZE(pc->nic); i++) {
         struct pc_nic *nic = &pc->nic[i];
         if (nic->virtio && nic->virtio->vp.pci.bus)

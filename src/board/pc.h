@@ -42,6 +42,7 @@
 #include "dev/virtio_net.h"
 #include "dev/virtio_rng.h"
 #include "dev/xhci.h"
+#include "pv/xen/platform_pci.h"
 
 /* Who drives an interrupt line that several may drive; a bit each in pc_irqs.level. */
 enum { IRQ_SRC_ISA, IRQ_SRC_ISA2, IRQ_SRC_PIRQ, IRQ_SRC_SCI, IRQ_SRC_HPET };
@@ -60,6 +61,7 @@ struct pc_nic {
     unsigned slot;
     struct virtio_net *virtio; /* one of the two */
     struct e1000 *e1000;
+    u8 e1000_mac[6];
     struct region rom;
 };
 
@@ -135,6 +137,9 @@ struct pc {
         struct blk *blk[MACHINE_USB_DISKS_MAX];
     } usb;
     bool lapics_open, fw_cfg_open;
+    struct xen *xen; /* Xen HVM guests; else NULL */
+    struct xen_platform *platform;
+    u32 unplugged;         /* IDE drives that the guest has sent away, a bit each */
     struct loop_job go_on; /* after a load: looks at virtio queues; pc_state.c */
 };
 
@@ -179,6 +184,10 @@ u8 *pc_read_rom(const char *name, u64 max, u64 *size, struct err *e);
 bool pc_find_rom(const char *name, char *path, size_t size);
 int pc_fill_fw_cfg(struct pc *pc, struct err *e);
 void pc_fill_cmos(struct pc *pc);
+
+/* pc_xen.c: Xen's interface and platform device. */
+int pc_open_xen(struct pc *pc, unsigned devfn, struct err *e);
+void pc_reset_xen(struct pc *pc);
 
 /* pc_direct.c: direct kernel boot; what firmware would have done. */
 int pc_direct_load(struct pc *pc, struct err *e);

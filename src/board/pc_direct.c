@@ -112,6 +112,8 @@ int pc_direct_load(struct pc *pc, struct err *e)
     e820_add(&map, RSDP_AT, MAP_HIGH - RSDP_AT, E820_RESERVED);
     e820_add(&map, MAP_HIGH, top - MAP_HIGH, E820_RAM);
     e820_add(&map, top, pc->ram_below - top, E820_ACPI);
+    if (pc->cfg.xen == XEN_HVM)
+        e820_add(&map, MAP_XEN, MAP_XEN_SIZE, E820_RESERVED);
     e820_add(&map, MAP_4G, pc->ram_above, E820_RAM);
     struct boot_mem m = {pc->vm->mem.hva, top, &map, RSDP_AT, pc_has_text(pc)};
     return loader_load(&f, &m, &pc->entry, e);

@@ -26,10 +26,15 @@
 #define MAP_IOAPIC    0xfec00000ull
 #define MAP_HPET      0xfed00000ull
 #define MAP_LAPIC     0xfee00000ull
-#define MAP_4G        0x100000000ull
-#define MAP_EBDA      0x9fc00ull
+/* Xen HVM guests: reserved for shared pages, Xen's special pages at its end. */
+#define MAP_XEN         0xfef00000ull
+#define MAP_XEN_SIZE    0x100000ull
+#define MAP_XEN_SPECIAL 0xfeff8000ull
+#define MAP_4G          0x100000000ull
+#define MAP_EBDA        0x9fc00ull
 
 enum {
+    PORT_XEN = 0x10,
     PORT_PM_BASE = 0x600,
     PORT_SMBUS_BASE = 0x700,
     PORT_SMI_CMD = 0xb2,

@@ -472,6 +472,8 @@ int pc_save(struct pc *pc, const char *path, struct err *e)
     int r = l ? check_whole(pc, l, e) : -ENOMEM;
 
     BUG_ON(!pc->vm->paused);
+    if (!r && pc->xen)
+        r = err_set(e, ENOTSUP, "a Xen guest cannot be saved");
     if (!r)
         r = check_disks(&pc->cfg, e);
     if (!r)

@@ -93,10 +93,16 @@ int parse_rtc(struct machine_config *m, const char *s, struct err *e)
 
 int parse_pv(enum xen_mode *x, const char *s, struct err *e)
 {
-    if (strcmp(s, "xen") && strcmp(s, "xen,mode=pvh"))
-        return err_set(e, EINVAL, "\"%s\" is none of xen, xen,mode=pvh", s);
-    *x = XEN_PVH;
-    return 0;
+    static const struct {
+        const char *word;
+        enum xen_mode mode;
+    } words[] = {{"xen", XEN_PVH}, {"xen,mode=pvh", XEN_PVH}, {"xen,mode=hvm", XEN_HVM}};
+    for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
+        if (!strcmp(s, words[i].word)) {
+            *x = words[i].mode;
+            return 0;
+        }
+    return err_set(e, EINVAL, "\"%s\" is none of xen, xen,mode=pvh, xen,mode=hvm", s);
 }
 
 int parse_disk(struct disk_config *d, const char *s, struct err *e)

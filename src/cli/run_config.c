@@ -314,6 +314,8 @@ static int finish(struct run_config *c, struct err *e)
         return err_set(e, EINVAL, "--pv xen boots a kernel: --kernel is missing");
     if (m->xen == XEN_PVH)
         m->vga = VIDEO_NONE;
+    if (m->xen)
+        m->balloon = false; /* Xen's own is there */
     if (c->display == DISPLAY_TEXT && !m->vga)
         return err_set(e, EINVAL, "--display text needs a video card: not with --no-vga");
     if (c->nvncs && !m->vga)

@@ -46,6 +46,7 @@ struct pv_ops {
 struct pv {
     const struct pv_ops *ops;
     void *opaque;
+    bool paged; /* CPUID tells of it to code that runs with paging only, not to firmware */
 };
 
 #endif

@@ -114,6 +114,11 @@ static u32 core_bits(u32 n)
     return n > 1 ? 32 - (u32)__builtin_clz(n - 1) : 0;
 }
 
+static bool pv_shows(const struct cpu *c)
+{
+    return c->vm->pv.ops && (!c->vm->pv.paged || c->s.cr0 & CR0_PG);
+}
+
 static struct cpuid_regs leaf_1(const struct cpu *c)
 {
     const struct cpuid_model *m = c->model;
@@ -127,7 +132,7 @@ static struct cpuid_regs leaf_1(const struct cpu *c)
 
     if (c->s.cr4 & CR4_OSXSAVE)
         r.ecx |= BIT(features[FEAT_osxsave].bit);
-    if (c->vm->pv.ops)
+    if (pv_shows(c))
         r.ecx |= BIT(features[FEAT_hypervisor].bit);
     if (n > 1)
         r.edx |= BIT(features[FEAT_ht].bit);
@@ -254,7 +259,7 @@ struct cpuid_regs cpuid_query(const struct cpu *c, u32 leaf, u32 sub)
 
     if (leaf >= 0x80000000u && leaf <= 0x80000021u)
         return leaf_extended(c, leaf);
-    if (leaf >> 16 == 0x4000 && c->vm->pv.ops) {
+    if (leaf >> 16 == 0x4000 && pv_shows(c)) {
         u32 v[4] = {0};
 
         if (c->vm->pv.ops->cpuid(c->vm->pv.opaque, c->vcpu, leaf, sub, v))

@@ -164,7 +164,7 @@ static bool bar_address(const struct pci_dev *d, unsigned n, u64 *addr)
     u64 mask = ~(bar->size - 1);
     u64 v = le32_get(d->config + off);
 
-    if (!(cmd & (bar->type & PCI_BAR_IO ? CMD_IO : CMD_MEMORY)))
+    if (d->absent || !(cmd & (bar->type & PCI_BAR_IO ? CMD_IO : CMD_MEMORY)))
         return false;
     if (n == PCI_ROM_BAR && !(v & 1))
         return false;
@@ -313,6 +313,7 @@ void pci_dev_reset(struct pci_dev *d)
 {
     pthread_mutex_lock(&d->lock);
     pthread_mutex_lock(&d->bus->lock);
+    d->absent = false;
     le16_put(d->config + CFG_COMMAND, 0);
     d->config[CFG_STATUS] &= ~STATUS_INTX;
     d->config[CFG_STATUS + 1] &= ~(STATUS_W1C >> 8);
@@ -332,6 +333,16 @@ void pci_dev_reset(struct pci_dev *d)
     update_windows(d->bus);
     pthread_mutex_unlock(&d->bus->lock);
     update_intx(d);
+    pthread_mutex_unlock(&d->lock);
+}
+
+void pci_unplug(struct pci_dev *d)
+{
+    pci_dev_reset(d);
+    if (d->reset)
+        d->reset(d);
+    pthread_mutex_lock(&d->lock);
+    d->absent = true;
     pthread_mutex_unlock(&d->lock);
 }
 
@@ -375,7 +386,7 @@ u32 pci_config_read(struct pci_bus *b, unsigned devfn, unsigned off, unsigned si
     struct pci_dev *d = devfn < ARRAY_SIZE(b->dev) ? b->dev[devfn] : NULL;
     u32 v = 0;
 
-    if (!d || off + size > PCI_CONFIG_SIZE)
+    if (!d || d->absent || off + size > PCI_CONFIG_SIZE)
         return ones(size);
     pthread_mutex_lock(&d->lock);
     if (d->config_reading)
@@ -396,7 +407,7 @@ void pci_config_write(struct pci_bus *b, unsigned devfn, unsigned off, unsigned 
 {
     struct pci_dev *d = devfn < ARRAY_SIZE(b->dev) ? b->dev[devfn] : NULL;
 
-    if (!d || off + size > PCI_CONFIG_SIZE)
+    if (!d || d->absent || off + size > PCI_CONFIG_SIZE)
         return;
     trace(b->trace, pci, "%s: write %02x/%u = %x", d->name, off, size, v);
     pthread_mutex_lock(&d->lock);

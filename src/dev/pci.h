@@ -46,6 +46,7 @@ struct pci_dev {
     struct pci_msix msix;
     u8 cap_end; /* where the next capability goes */
     bool intx_level;
+    bool absent; /* pci_unplug() */
     /* Told before a configuration read, to bring config[] up to date, with the device's lock held;
      * may be NULL. */
     void (*config_reading)(struct pci_dev *d, unsigned off, unsigned size);
@@ -87,6 +88,9 @@ void pci_msix_init(struct pci_dev *d, unsigned vectors, unsigned bar);
  * device's lock: a request may come to its end meanwhile on another thread. */
 void pci_dev_reset(struct pci_dev *d);
 void pci_bus_reset(struct pci_bus *b); /* every function: pci_dev_reset() and d->reset() */
+
+/* The function is reset and gone from the bus until the next reset of it.  No lock is held. */
+void pci_unplug(struct pci_dev *d);
 
 /* With the device's lock held. */
 void pci_set_intx(struct pci_dev *d, bool level);

@@ -129,11 +129,34 @@ def asked_to_end():
                 m.finish(0, 30)
 
 
+def hvm(cpus, model):
+    """A full PC: the emulated disk and card vanish, xvda and eth0 come; after a reboot too."""
+    kernel, initrd = guest("cloud")
+    with Scratch() as d:
+        disk = os.path.join(d, "disk.img")
+        subprocess.run("truncate -s 64M disk.img && mkfs.ext4 -q -F disk.img", shell=True, cwd=d, check=True)
+        with Machine("--pv", "xen,mode=hvm", "--kernel", kernel, "--initrd", initrd, "--cpus", cpus, "--append",
+                     "console=ttyS0 panic=-1", "--disk", disk, "--net", "user,model=" + model) as m:
+            for turn in range(2):
+                m.expect(r"Netfront and the Xen platform PCI driver have been compiled for this kernel: unplug emulated NICs", 120)
+                m.expect(r"Blkfront and the Xen platform PCI driver have been compiled for this kernel: unplug emulated disks", 10)
+                m.expect(r"eth0 has 10\.0\.2\.15", 180)
+                m.expect(r"[#$] $", 30)
+                m.run("grep -qx HVM /sys/hypervisor/guest_type && grep -q xvda /proc/partitions && ! grep -q sda /proc/partitions")
+                m.run("[ $(readlink /sys/class/net/eth0/device/driver | sed s,.*/,,) = vif ]")
+                m.run("mount /dev/xvda /mnt && echo %d >> /mnt/turns && sync && wc -l < /mnt/turns | grep -qx %d && umount /mnt"
+                      % (turn, turn + 1))
+                m.send("exit" if turn else "reboot -f")
+            m.finish(0, 60)
+
+
 TESTS = [
     ("xen pvh 1 cpu", lambda: pvh(1), False),
     ("xen pvh 4 cpus", lambda: pvh(4), True),
     ("xen pvh hypercalls", order, False),
     ("xen pvh asked to end", asked_to_end, False),
     ("xen pvh devices, 1 cpu", lambda: devices(1, 64), False),
+    ("xen hvm 1 cpu, e1000", lambda: hvm(1, "e1000"), False),
+    ("xen hvm 4 cpus, virtio", lambda: hvm(4, "virtio"), True),
     ("xen pvh devices, 4 cpus", lambda: devices(4, 64), True),
 ]

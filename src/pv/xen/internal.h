@@ -71,6 +71,7 @@ struct xen {
     u64 param[HVM_NR_PARAMS];
     u8 *special[XEN_SPECIAL_PAGES]; /* host addresses */
     struct region special_region;
+    struct region *hole;         /* BAR 1 of the platform device: shared pages take its place */
     struct region shared_region; /* where the guest put shared_info, if not into RAM */
     u8 *shared_page;             /* ours, until the guest chooses another */
     u64 *populated;              /* a bit a page of RAM: the guest has it */

@@ -123,6 +123,8 @@ u8 *memory_share(struct xen *x, struct region *r, u8 *page, u64 gfn)
     if (gfn >> 40)
         return NULL;
     bus_unmap(&x->vm->mmio, r);
+    if (x->hole && bus_find(&x->vm->mmio, gfn << PAGE_SHIFT) == x->hole)
+        bus_unmap(&x->vm->mmio, x->hole);
     return bus_map(&x->vm->mmio, r, gfn << PAGE_SHIFT) ? NULL : r->hva;
 }
 

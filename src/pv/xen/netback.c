@@ -373,13 +373,17 @@ static bool receive(void *opaque, const struct iovec *iov, int niov, const struc
     return taken;
 }
 
-/* On the loop's thread: the guest has posted pages. */
+/* On the loop's thread: the guest has posted pages, or has just connected: an emulated card that
+ * had the network gives it up. */
 static void ask_for_more(void *opaque)
 {
     struct netback *b = opaque;
 
-    if (b->net)
-        b->net->ops->ready(b->net);
+    if (!b->net)
+        return;
+    if (__atomic_load_n(&b->nqueues, __ATOMIC_ACQUIRE))
+        b->net->front = &b->front;
+    b->net->ops->ready(b->net);
 }
 
 /* The front end's events, on its vCPU's thread; with split channels each sees both rings. */
@@ -500,6 +504,8 @@ static int connect(struct xenbus_dev *d)
     }
     if (!r)
         __atomic_store_n(&b->nqueues, (unsigned)queues, __ATOMIC_RELEASE);
+    if (!r)
+        loop_post(d->x->vm->loop, &b->more);
     return r;
 }
 
@@ -546,7 +552,7 @@ int netback_open(struct xen *x, unsigned n, const struct xen_nic *nic, struct er
     b->next = x->nics;
     x->nics = b;
     xenbus_add(x, &b->dev, "vif", n, &ops);
-    if (b->net)
+    if (b->net && !x->cfg.hvm)
         b->net->front = &b->front;
     return 0;
 }

@@ -55,7 +55,8 @@ int xen_open(struct xen **out, struct vm *vm, struct lapic_bus *lapics, const st
     if (r)
         return r;
     xen_reset(x);
-    vm->pv = (struct pv){&ops, x};
+    /* SeaBIOS would look for what Xen's own loader leaves in memory */
+    vm->pv = (struct pv){&ops, x, c->hvm};
     return 0;
 }
 

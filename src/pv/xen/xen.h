@@ -39,10 +39,11 @@ enum { XEN_DISKS_MAX = 24, XEN_NICS_MAX = 8 };
 
 struct xen_config {
     u8 uuid[16];
-    s64 wallclock;                       /* seconds since 1970 UTC at virtual time 0 */
-    u64 special_gfn;                     /* XEN_SPECIAL_PAGES page frames that nothing else uses */
-    u64 ram_pages;                       /* of 4 KiB, at the guest's start */
-    struct chardev *console;             /* stays the caller's; NULL = none */
+    s64 wallclock;           /* seconds since 1970 UTC at virtual time 0 */
+    bool hvm;                /* a full PC with PV drivers: cards change hands at connection */
+    u64 special_gfn;         /* XEN_SPECIAL_PAGES page frames that nothing else uses */
+    u64 ram_pages;           /* of 4 KiB, at the guest's start */
+    struct chardev *console; /* stays the caller's; NULL = none */
     struct xen_disk disk[XEN_DISKS_MAX]; /* xvda, xvdb, ... */
     unsigned ndisks;
     struct xen_nic nic[XEN_NICS_MAX]; /* eth0, eth1, ... */
