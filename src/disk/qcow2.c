@@ -477,11 +477,15 @@ static int qcow2_begin_write(struct img *im)
 {
     struct qcow2 *q = im->s;
 
-    /* What we do not keep up to date must not look as if it were (autoclear_features). */
-    if (!(q->autoclear & ~QA_RAW_DATA))
-        return 0;
-    q->autoclear &= QA_RAW_DATA;
-    return qcow2_write_header(im);
+    u64 was = q->autoclear;
+    int r = qcow2_bitmaps_begin_write(im);
+
+    /* What we do not know must not look as if it were up to date (autoclear_features). */
+    if (!r)
+        q->autoclear &= QA_RAW_DATA | QA_BITMAPS;
+    if (!r && q->autoclear != was)
+        r = qcow2_write_header(im);
+    return r;
 }
 
 static void qcow2_info(struct img *im, struct disk_info *i)

@@ -161,6 +161,8 @@ struct check;
 int qcow2_check(struct img *im, struct disk_check *c, struct err *e);
 /* A reference to each cluster of off..off+len; false = behind the end of the file. */
 bool qcow2_check_count(struct check *k, u64 off, u64 len);
+/* Before the first change.  May clear QA_BITMAPS, in memory. */
+int qcow2_bitmaps_begin_write(struct img *im);
 int qcow2_bitmaps_count(struct img *im, struct disk_check *c, struct check *k, struct err *e);
 
 /* ---- qcow2_snapshot.c ---- */

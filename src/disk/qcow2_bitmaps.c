@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * qcow2: persistent dirty bitmaps.  Wirt does not use them.  It counts their clusters in a check,
- * so that they are neither leaked nor overwritten; and before the first change to the disk it
- * clears the autoclear bit, which is how the format says that they are not up to date any more.
+ * qcow2: persistent dirty bitmaps.  Wirt does not track changes in them.  They are kept: a check
+ * counts their clusters, and before the first change to the disk those that must follow changes
+ * ("auto") are marked as not up to date (in_use); the others stay as good as they are.
  */
 #include "disk/qcow2.h"
 
@@ -11,6 +11,7 @@
 #include <string.h>
 
 enum { BITMAP_TABLE_MAX = 1 << 23 }; /* entries */
+enum { BITMAP_IN_USE = 1, BITMAP_AUTO = 2, BITMAP_KNOWN = 7 };
 
 /* One entry of the directory; its length to *used. */
 static int count_bitmap(struct img *im, const u8 *p, u64 left, u64 *used, struct disk_check *c,
@@ -66,4 +67,48 @@ int qcow2_bitmaps_count(struct img *im, struct disk_check *c, struct check *k, s
         return 0;
     }
     return r ? err_set(e, -r, "cannot read its bitmaps: %s", strerror(-r)) : 0;
+}
+
+/* Sets in_use where auto is; true: the directory is sound. */
+static bool mark_all(const struct qcow2 *q, u8 *dir, bool *changed)
+{
+    u64 at = 0;
+
+    for (u32 i = 0; i < q->bitmaps_count; i++) {
+        u8 *p = dir + at;
+        u32 flags;
+
+        if (q->bitmaps_size - at < 24)
+            return false;
+        flags = be32_get(p + 12);
+        if (flags & ~BITMAP_KNOWN)
+            return false;
+        if (flags & BITMAP_AUTO && !(flags & BITMAP_IN_USE)) {
+            be32_put(p + 12, flags | BITMAP_IN_USE);
+            *changed = true;
+        }
+        at += align_up(24ull + be32_get(p + 20) + be16_get(p + 18), 8);
+        if (at > q->bitmaps_size)
+            return false;
+    }
+    return true;
+}
+
+int qcow2_bitmaps_begin_write(struct img *im)
+{
+    struct qcow2 *q = im->s;
+    bool changed = false;
+    u8 *dir;
+    int r;
+
+    if (!(q->autoclear & QA_BITMAPS))
+        return 0;
+    dir = malloc(q->bitmaps_size + 8);
+    r = dir ? file_read(im->file, q->bitmaps, dir, q->bitmaps_size) : -ENOMEM;
+    if (!r && !mark_all(q, dir, &changed))
+        q->autoclear &= ~QA_BITMAPS; /* the caller writes the header */
+    else if (!r && changed)
+        r = file_write(im->file, q->bitmaps, dir, q->bitmaps_size);
+    free(dir);
+    return r || !changed ? r : file_flush(im->file);
 }

@@ -26,6 +26,7 @@ struct check {
     u32 *refs; /* of each cluster */
     u64 clusters;
     bool rebuild; /* the refcount structure is damaged */
+    bool missing; /* a refcount block that is needed is not there */
     u64 l1_total;
 };
 
@@ -208,24 +209,50 @@ static void count_own(struct check *k)
                         q->snap[i].id);
 }
 
-static void count_refcounts(struct check *k)
+/* Counts off..off+len once more, unless somebody else has it. */
+static bool count_alone(struct check *k, u64 off, u64 len)
 {
     struct qcow2 *q = k->q;
 
-    if (!count(k, q->rt_offset, q->rt_size * 8, 1))
+    if (off % q->cluster || off > (u64)INT64_MAX - len)
+        return false;
+    for (u64 i = off >> q->cluster_bits; i << q->cluster_bits < off + len; i++)
+        if (i >= k->clusters || k->refs[i])
+            return false;
+    return count(k, off, len, 1);
+}
+
+/* The refcount structure.  Where it is damaged and will be made anew, it is not counted. */
+static int count_refcounts(struct check *k)
+{
+    struct qcow2 *q = k->q;
+    u8 *counted = calloc(q->rt_size, 1);
+    bool table = count_alone(k, q->rt_offset, q->rt_size * 8);
+
+    if (!counted)
+        return -ENOMEM;
+    if (!table) {
+        check_error(k->c, repair(k), "the refcount table is damaged");
         k->rebuild = true;
+    }
     for (u64 i = 0; i < q->rt_size; i++) {
         u64 at = q->rt[i];
 
-        if (!at)
-            continue;
-        if (at % q->cluster || !count(k, at, q->cluster, 1) ||
-            k->refs[at >> q->cluster_bits] != 1) {
+        counted[i] = at && count_alone(k, at, q->cluster);
+        if (at && !counted[i]) {
             check_error(k->c, repair(k), "refcount block %llu at %llx is damaged",
                         (unsigned long long)i, (unsigned long long)at);
             k->rebuild = true;
         }
     }
+    for (u64 i = 0; i < q->rt_size && k->rebuild && repair(k); i++)
+        if (counted[i])
+            k->refs[q->rt[i] >> q->cluster_bits] = 0;
+    if (table && k->rebuild && repair(k))
+        memset(&k->refs[q->rt_offset >> q->cluster_bits], 0,
+               ((q->rt_size * 8 + q->cluster - 1) >> q->cluster_bits) * sizeof(*k->refs));
+    free(counted);
+    return 0;
 }
 
 /* -------------------------------------------------------------------- refcounts -- */
@@ -314,7 +341,7 @@ static int compare(struct check *k, struct err *e)
             check_error(k->c, fix, "cluster %llu: refcount %llu, references %u",
                         (unsigned long long)i, (unsigned long long)stored, k->refs[i]);
         if (fix && (bi >= q->rt_size || !q->rt[bi]))
-            k->rebuild = true;
+            k->missing = true;
         else if (fix)
             r = qcow2_refcount_set(k->im, i, k->refs[i]);
         if (!r && k->im->full)
@@ -322,15 +349,17 @@ static int compare(struct check *k, struct err *e)
         if (r)
             return err_set(e, -r, "cannot write refcounts: %s", strerror(-r));
     }
+    if (k->missing && repair(k) && !k->rebuild) {
+        /* A block that is not there, of clusters in use: the whole anew. */
+        k->rebuild = true;
+        for (u64 i = 0; i < q->rt_size; i++)
+            if (q->rt[i])
+                k->refs[q->rt[i] >> q->cluster_bits]--;
+        for (u64 i = 0; i < (q->rt_size * 8 + q->cluster - 1) >> q->cluster_bits; i++)
+            k->refs[(q->rt_offset >> q->cluster_bits) + i]--;
+    }
     if (!k->rebuild || !repair(k))
         return 0;
-    /* The old ones are no references any more. */
-    for (u64 i = 0; i < q->rt_size; i++)
-        if (q->rt[i] % q->cluster == 0 && q->rt[i] && q->rt[i] >> q->cluster_bits < k->clusters)
-            k->refs[q->rt[i] >> q->cluster_bits]--;
-    for (u64 i = 0; i < (q->rt_size * 8 + q->cluster - 1) >> q->cluster_bits; i++)
-        if ((q->rt_offset >> q->cluster_bits) + i < k->clusters)
-            k->refs[(q->rt_offset >> q->cluster_bits) + i]--;
     return rebuild(k, e);
 }
 
@@ -420,9 +449,12 @@ int qcow2_check(struct img *im, struct disk_check *c, struct err *e)
         r = qcow2_bitmaps_count(im, c, &k, e);
     }
     if (!r) {
-        count_refcounts(&k);
-        r = compare(&k, e);
+        r = count_refcounts(&k);
+        if (r)
+            err_set(e, -r, "%s", strerror(-r));
     }
+    if (!r)
+        r = compare(&k, e);
     if (!r)
         r = check_copied(&k, e);
     for (u64 i = 0; i < k.clusters; i++)

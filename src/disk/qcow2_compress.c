@@ -89,22 +89,24 @@ size_t qcow2_deflate(struct img *im, const u8 *in, u8 *out, size_t room)
 static int find_room(struct img *im, u64 len, u64 *at)
 {
     struct qcow2 *q = im->s;
-    u64 n = 1, off;
-    int r;
+    u64 n = 1, off, refs = 0,
+        most = q->refcount_order == 6 ? UINT64_MAX : BIT64(1u << q->refcount_order) - 1;
+    int r = 0;
 
-    if (q->packed_end - q->packed >= len) {
+    /* As many share a cluster as its refcount can say. */
+    if (q->packed)
+        r = qcow2_refcount_get(im, (q->packed_end - 1) >> q->cluster_bits, &refs);
+    if (!r && refs == most)
+        q->packed = q->packed_end = 0;
+    if (!r && q->packed && q->packed_end - q->packed >= len) {
         *at = q->packed;
         return 0;
     }
-    r = qcow2_alloc(im, &n, true, &off);
+    if (!r)
+        r = qcow2_alloc(im, &n, true, &off);
     if (r)
         return r;
-    /* The clusters' own reference is for whoever comes first; see below. */
-    if (q->packed && off == q->packed_end) {
-        *at = q->packed;
-    } else {
-        *at = off;
-    }
+    *at = q->packed && off == q->packed_end ? q->packed : off;
     q->packed_end = off + q->cluster;
     return 0;
 }

@@ -231,12 +231,63 @@ static int create_data_file(const struct plan *p, struct err *e)
     return r ? err_prefix(e, "%s", p->data_file) : 0;
 }
 
+/* Gives every cluster of the disk its place now. */
+static int preallocate(const struct plan *p, struct err *e)
+{
+    struct disk_options o = p->c->io;
+    struct extent x;
+    struct img *im;
+    u64 end = 0;
+    int r;
+
+    o.format = "qcow2";
+    r = img_open(&im, p->c->path, &o, e);
+    if (r)
+        return r;
+    pthread_mutex_lock(&im->writer);
+    pthread_mutex_lock(&im->lock);
+    for (u64 at = 0, all = align_up(p->size, p->cluster); at < all && !r; at += x.len) {
+        r = qcow2_allocate(im, at, min(all - at, 64 * MIB), &x);
+        if (!r)
+            r = qcow2_link(im, at, &x);
+        if (!r && im->full)
+            r = qcow2_sync(im);
+        end = max(end, x.offset + x.len);
+        if (!r && strcmp(p->preallocation, "metadata"))
+            r = file_preallocate(x.file, x.offset, x.len, e);
+    }
+    /* The file reaches as far as its last cluster. */
+    if (!r && end && end > file_size(x.file))
+        r = file_zero(x.file, end - 512, 512);
+    if (!r)
+        r = qcow2_sync(im);
+    pthread_mutex_unlock(&im->lock);
+    pthread_mutex_unlock(&im->writer);
+    img_close(im);
+    return r ? err_set(e, -r, "no room to preallocate: %s", strerror(-r)) : 0;
+}
+
+static int check_preallocation(const struct plan *p, struct err *e)
+{
+    static const char *const known[] = {"off", "metadata", "falloc", "full"};
+
+    if (strcmp(p->preallocation, "off") && p->c->backing)
+        return err_set(e, EINVAL, "preallocation would hide the backing file");
+    for (unsigned i = 0; i < ARRAY_SIZE(known); i++)
+        if (!strcmp(p->preallocation, known[i]))
+            return 0;
+    return err_set(e, EINVAL, "preallocation=%s: not one of off, metadata, falloc, full",
+                   p->preallocation);
+}
+
 int qcow2_create(const struct disk_create *c, struct err *e)
 {
     struct plan p = {.c = c};
     struct file *f;
     int r = read_options(&p, e);
 
+    if (!r)
+        r = check_preallocation(&p, e);
     if (!r)
         r = lay_out(&p, e);
     if (!r)
@@ -249,5 +300,7 @@ int qcow2_create(const struct disk_create *c, struct err *e)
     if (!r)
         r = file_flush(f);
     file_close(f);
+    if (!r && strcmp(p.preallocation, "off"))
+        r = preallocate(&p, e);
     return r;
 }

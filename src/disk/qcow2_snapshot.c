@@ -298,14 +298,12 @@ static int write_new_l1(struct img *im, const u64 *l1, u32 n, u64 *at)
 static int refuse(struct img *im, struct err *e)
 {
     struct qcow2 *q = im->s;
+    int r;
 
     if (q->external)
         return err_set(e, EOPNOTSUPP, "images with an external data file have no snapshots");
-    if (q->bitmaps && q->autoclear & QA_BITMAPS) {
-        /* They do not follow what we do. */
-        q->autoclear &= ~QA_BITMAPS;
-    }
-    return 0;
+    r = im->fmt->begin_write(im);
+    return r ? err_set(e, -r, "%s", strerror(-r)) : 0;
 }
 
 static int fill_entry(struct img *im, struct qcow2_snapshot *s, const char *name, struct err *e)

@@ -7,7 +7,7 @@ either made; the content must be the model's by both, and qemu-img check must fi
 
 A format is a row of FORMATS; a case is (format, row of options, seed).
 """
-import argparse, os, random, shutil, struct, subprocess, sys, tempfile
+import argparse, os, random, shutil, struct, subprocess, sys, tempfile, time
 
 K, M = 1024, 1 << 20
 
@@ -22,9 +22,11 @@ FORMATS = {
     "qcow2": dict(qemu="qcow2", make="both", write=True, check=True, options=[
         "", "cluster_size=512", "cluster_size=4K", "cluster_size=2M", "compat=0.10", "refcount_bits=1",
         "refcount_bits=64,cluster_size=1K", "extended_l2=on", "extended_l2=on,cluster_size=16K",
-        "lazy_refcounts=on", "compression_type=zstd", "refcount_bits=2,cluster_size=2K"],
+        "lazy_refcounts=on", "compression_type=zstd", "refcount_bits=2,cluster_size=2K",
+        "preallocation=metadata", "preallocation=falloc,cluster_size=4K"],
         extra=["backing", "packed", "snapshots", "resize", "kill"],
-        without={"refcount_bits=1": ("snapshots", "packed"), "refcount_bits=2,cluster_size=2K": ("snapshots", "packed")}),
+        without={"refcount_bits=1": ("snapshots",), "refcount_bits=2,cluster_size=2K": ("snapshots",),
+                 "preallocation=metadata": ("backing", "packed"), "preallocation=falloc,cluster_size=4K": ("backing", "packed")}),
     "vdi": dict(qemu="vdi", make="both", write=True, check=True, options=["", "static=on"]),
     "vhdx": dict(qemu="vhdx", make="both", write=True, check=True, options=[
         "", "subformat=fixed", "block_size=1M", "block_state_zero=off,block_size=2M", "log_size=2M,block_size=1M"]),
@@ -256,26 +258,39 @@ class Case:
             self.verify()
 
     def extra_kill(self):
-        """_exit() in the middle: what was flushed is there, the rest old or new."""
+        """kill -9 at a random time: what was flushed is there, the rest old or new."""
         for _ in range(2):
-            lines = self.operations(15, False) + ["f"]
-            before = bytes(self.model)
-            more = self.operations(15, False)
-            more = [l for l in more if l != "f"]
-            self.log.append("; ".join(lines + more) + "; killed")
-            run([self.tool, "run", self.path, self.name], "\n".join(lines + more + ["X"]) + "\n")
-            run(["qemu-img", "check", "-q", "-f", self.f["qemu"], self.path], ok=(0, 3))
-            run([self.tool, "check", self.path, "repair"])
+            lines, before = [], []  # before[n]: the content when the nth flush was done
+            for _ in range(self.rng.randrange(2, 8)):
+                lines += [l for l in self.operations(12, False) if l != "f"] + ["f"]
+                before.append((len(lines), bytes(self.model)))
+            self.log.append("; ".join(lines) + "; killed")
+            wanted, done, start = self.rng.randrange(0, len(before) + 1), 0, self.original
+            p = subprocess.Popen([self.tool, "run", self.path, self.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            p.stdin.write("\n".join(lines) + "\n")
+            p.stdin.flush()
+            while done < wanted and p.stdout.readline():
+                done += 1
+            time.sleep(self.rng.random() * 0.02)
+            p.kill()
+            done += p.stdout.read().count("f")
+            p.wait()
+            at, safe = before[done - 1] if done else (0, start)
+            run(["qemu-img", "check", "-q", "-f", self.f["qemu"], self.path], ok=(0, 3) if self.f["check"] else (0, 1, 3, 63))
+            if self.f.get("repair", True):
+                run([self.tool, "check", self.path, "repair"])
             run([self.tool, "dump", self.path, self.raw])
             data = open(self.raw, "rb").read()
             touched = set()
-            for l in more:
-                off, length = (int(x) for x in l.split()[1:3])
-                touched.update(range(off, off + length, 512))
+            for l in lines[at:]:
+                if l != "f":
+                    off, length = (int(x) for x in l.split()[1:3])
+                    touched.update(range(off, off + length, 512))
             for at in range(0, self.size, 512):
-                if at not in touched and data[at:at + 512] != before[at:at + 512]:
+                if at not in touched and data[at:at + 512] != safe[at:at + 512]:
                     raise Failed("flushed data lost at %d" % at)
             self.model = bytearray(data[:self.size])
+            self.original = bytes(self.model)
             self.verify()
 
     def dash_o(self):
@@ -297,6 +312,7 @@ class Case:
         if self.f.get("extra"):
             name = self.f["extra"][self.number % len(self.f["extra"])]
             if name not in self.f.get("without", {}).get(self.options, ()):
+                self.original = bytes(self.model)
                 getattr(self, "extra_" + name)()
 
 

@@ -9,7 +9,7 @@
  *       z OFF LEN        write-zeroes that may unmap;  k OFF LEN: that keeps the room
  *       d OFF LEN        discard
  *       p OFF LEN SEED   packs (compresses) whole units
- *       f                flush
+ *       f                flush; says "f" when it is done
  *       X                _exit() at once, as kill -9 would
  *   imgtool dump PATH OUT [FORMAT|- [SNAPSHOT]]         as a raw file
  *   imgtool resize PATH SIZE
@@ -114,6 +114,8 @@ static int run(int argc, char **argv)
         r = step(b, line);
         if (r)
             fail(line, r, NULL);
+        else if (line[0] == 'f' && puts("f") >= 0)
+            fflush(stdout);
     }
     b->ops->close(b);
     return r ? 1 : 0;

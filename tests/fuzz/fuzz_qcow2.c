@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Damaged qcow2 images: a good small one (the first byte chooses which), patched in any places, is
+ * opened, checked, read, written, repaired, and its snapshots are used.  What a check finds sound
+ * must be sound after any of that too.
+ *
+ * Input: kind, number of patches, patches (16 bits of offset, length 1..8, bytes), then steps of
+ * four bytes: what, where (16 bits), length.
+ */
+#include "../format/simfile.h"
+#include "disk/img.h"
+
+#include "base/endian.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { KINDS = 5, SIZE = 256 << 10, STEPS = 24, FILE_MAX = 4 << 20 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const char *const kinds[KINDS] = {
+    "cluster_size=512",
+    "cluster_size=1K,refcount_bits=64",
+    "extended_l2=on,cluster_size=16K",
+    "compat=0.10,cluster_size=4K",
+    "compression_type=zstd,cluster_size=512,refcount_bits=8",
+};
+static struct sim *base[KINDS];
+static u8 buf[SIZE];
+
+static struct img *open_it(struct sim *s, bool readonly, bool for_check)
+{
+    struct disk_options o = {
+        .io = &s->io, .format = "qcow2", .readonly = readonly, .for_check = for_check};
+    struct img *im = NULL;
+
+    return img_open(&im, "disk", &o, NULL) ? NULL : im;
+}
+
+/* A good image with something of everything. */
+static struct sim *make(unsigned kind)
+{
+    struct sim *s = malloc(sizeof(*s));
+    struct disk_create c = {.path = "base", .size = SIZE / 2};
+    struct err e = {0};
+    struct img *im;
+
+    BUG_ON(!s);
+    sim_init(s);
+    c.io.io = &s->io;
+    BUG_ON(disk_create("raw", &c, &e));
+    c = (struct disk_create){.path = "disk",
+                             .size = SIZE,
+                             .options = kinds[kind],
+                             .backing = "base",
+                             .backing_format = "raw",
+                             .io = {.io = &s->io}};
+    BUG_ON(disk_create("qcow2", &c, &e));
+    im = open_it(s, false, false);
+    BUG_ON(!im);
+    for (unsigned i = 0; i < SIZE; i++)
+        buf[i] = (u8)(i / 700 * 37);
+    BUG_ON(img_write(im, 3072, buf, 40000));
+    BUG_ON(img_write_compressed(im, 128 << 10, buf));
+    BUG_ON(disk_snapshot(im, "create", "first", &e));
+    BUG_ON(img_write(im, 20 << 10, buf, 30000 / 512 * 512));
+    BUG_ON(disk_snapshot(im, "create", "second", &e));
+    BUG_ON(img_write(im, 200 << 10, buf, 4096));
+    img_close(im);
+    return s;
+}
+
+/* True: sound but for leaks. */
+static bool sound(struct sim *s, bool repair)
+{
+    struct disk_check c = {.repair_all = repair, .repair_leaks = repair};
+    struct img *im = open_it(s, !repair, true);
+    bool ok;
+
+    if (!im)
+        return false;
+    ok = disk_check(im, &c, NULL) == 0 && !c.errors;
+    img_close(im);
+    return ok;
+}
+
+static void step(struct img *im, const uint8_t *p)
+{
+    u64 off = (u64)(p[1] | p[2] << 8) % (SIZE / 512) * 512, len = (1 + p[3] % 96) * 512ull;
+    static const char *const what[] = {"create", "apply", "delete"};
+    struct blk_req q = {.op = BLK_WRITE_ZEROES, .offset = off, .unmap = p[3] & 1};
+
+    if (off >= im->b.size)
+        return;
+    len = min(len, im->b.size - off);
+    memset(buf, p[3], len);
+    switch (p[0] % 8) {
+    case 0:
+    case 1:
+        img_read(im, off, buf, len);
+        break;
+    case 2:
+    case 3:
+        img_write(im, off, buf, len);
+        break;
+    case 4:
+        q.len = len;
+        img_execute(im, &q);
+        break;
+    case 5:
+        img_flush(im);
+        break;
+    case 6:
+        disk_snapshot(im, what[p[3] % 3], p[1] & 1 ? "first" : "second", NULL);
+        break;
+    default:
+        blk_sync(&im->b, BLK_DISCARD, off, NULL, len);
+        if (p[3] == 77)
+            disk_resize(im, off + 512, NULL);
+        break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    u64 random = 1;
+    struct sim s;
+    struct sim_data *d;
+    struct img *im;
+    unsigned kind, patches;
+    bool ok;
+
+    if (size < 2)
+        return 0;
+    kind = data[0] % KINDS;
+    patches = data[1] % 16;
+    data += 2, size -= 2;
+    if (!base[kind])
+        base[kind] = make(kind);
+    sim_init(&s);
+    sim_crash(base[kind], &s, &random, 256);
+    s.limit = FILE_MAX;
+    d = sim_find(&s, "disk");
+    for (; patches && size >= 4; patches--) {
+        u64 at = (data[0] | data[1] << 8) % d->size, n = 1 + data[2] % 8;
+
+        n = min(n, (u64)size - 3);
+        n = min(n, d->size - at);
+        memcpy(d->now + at, data + 3, n);
+        memcpy(d->durable + at, data + 3, n);
+        data += 3 + n, size -= 3 + n;
+    }
+    ok = sound(&s, false);
+    im = open_it(&s, size && data[0] & 1 && !ok, false);
+    if (im) {
+        for (unsigned i = 0; i < STEPS && size >= 4; i++, data += 4, size -= 4)
+            step(im, data);
+        img_close(im);
+        BUG_ON(ok && !sound(&s, false));
+    }
+    /* A repair that says that all is well must be right. */
+    if (sound(&s, true))
+        BUG_ON(!sound(&s, false));
+    sim_destroy(&s);
+    return 0;
+}
