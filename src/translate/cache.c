@@ -212,8 +212,8 @@ void cache_trim(struct soft *sc)
 {
     if (sc->e.p - sc->trimmed < 2 * CACHE_TRIM)
         return;
-    madvise(sc->trimmed, CACHE_TRIM, MADV_DONTNEED);
     sc->trimmed += CACHE_TRIM;
+    madvise(sc->rw, (size_t)(sc->trimmed - sc->rw), MADV_DONTNEED); /* links touched old parts */
 }
 
 /* Writes "lea S1, [block's site]; jmp stale" over the entry; the site stands before it. */
