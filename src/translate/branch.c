@@ -270,7 +270,7 @@ static void site_emit(struct trans *t, const struct stub *s, u8 *lea)
 {
     struct emit *e = t->e;
     struct site st = {.rip = s->rip, .block = t->block};
-    unsigned size = SITE_BYTES;
+    unsigned size = s->insn == TRANS_EXIT ? EXIT_BYTES : SITE_BYTES;
 
     while ((uintptr_t)e->p & 3)
         emit8(e, 0xcc);

@@ -228,7 +228,7 @@ void block_drop(struct soft *sc, struct block *b)
     struct emit e = {sc->rw + b->entry, sc->rw + b->entry + 16, sc->e.rx};
     u8 *lea = emit_lea_rip(&e, S1);
 
-    emit_patch(lea, sc->rw + b->entry - CHECK_BYTES - MOVED_BYTES - SITE_BYTES);
+    emit_patch(lea, sc->rw + b->entry - CHECK_BYTES - MOVED_BYTES - EXIT_BYTES);
     emit_jmp_to(&e, sc->thunks[sc->cpages[b->cpage].key & KEY_64 ? 1 : 0].stale);
     b->body = 0;
     sc->changes++;

@@ -108,7 +108,8 @@ struct site {
  * In front of a block's entry stand a struct site, and code for indirect jumps, which come to
  * entry - CHECK_BYTES: it looks whether the block's page is still mapped where it was.
  */
-enum { SITE_BYTES = offsetof(struct site, i), MOVED_BYTES = 12, CHECK_BYTES = 14 };
+enum { EXIT_BYTES = offsetof(struct site, guess), SITE_BYTES = offsetof(struct site, i) };
+enum { MOVED_BYTES = 12, CHECK_BYTES = 14 };
 
 /* One an engine: how many vCPUs have code of a page. */
 struct shared_code {

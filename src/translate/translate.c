@@ -182,11 +182,11 @@ static void emit_header(struct trans *t, u64 rip)
     struct site st = {.rip = rip, .block = t->block};
     struct emit *e = t->e;
 
-    while (((uintptr_t)e->p + SITE_BYTES + MOVED_BYTES + CHECK_BYTES) & 15)
+    while (((uintptr_t)e->p + EXIT_BYTES + MOVED_BYTES + CHECK_BYTES) & 15)
         emit8(e, 0xcc);
     u8 *site = e->p;
-    memcpy(site, &st, SITE_BYTES);
-    e->p += SITE_BYTES;
+    memcpy(site, &st, EXIT_BYTES);
+    e->p += EXIT_BYTES;
 
     u8 *moved = e->p;
     emit_patch(emit_lea_rip(e, S1), site);
