@@ -49,19 +49,20 @@ enum {
     EDID_LEN = HDR + 8 + 1024,
 };
 
-/* Where the bytes of a format's pixel go in 0xAARRGGBB: the shift of each byte; alpha 32 = none. */
+/* Which byte of a format's pixel is which part of 0xAARRGGBB.  Formats without alpha keep what is
+ * in its place: Linux makes the pointer's picture of B8G8R8X8 and means the X. */
 static const struct format {
     u32 id;
-    u8 r, g, b, a; /* byte numbers; a 4: opaque */
+    u8 r, g, b, a;
 } formats[] = {
     {1, 2, 1, 0, 3},   /* B8G8R8A8 */
-    {2, 2, 1, 0, 4},   /* B8G8R8X8 */
+    {2, 2, 1, 0, 3},   /* B8G8R8X8 */
     {3, 1, 2, 3, 0},   /* A8R8G8B8 */
-    {4, 1, 2, 3, 4},   /* X8R8G8B8 */
+    {4, 1, 2, 3, 0},   /* X8R8G8B8 */
     {67, 0, 1, 2, 3},  /* R8G8B8A8 */
-    {68, 3, 2, 1, 4},  /* X8B8G8R8 */
+    {68, 3, 2, 1, 0},  /* X8B8G8R8 */
     {121, 3, 2, 1, 0}, /* A8B8G8R8 */
-    {134, 0, 1, 2, 4}, /* R8G8B8X8 */
+    {134, 0, 1, 2, 3}, /* R8G8B8X8 */
 };
 
 static const struct format *find_format(u32 id)
@@ -243,16 +244,13 @@ static bool take(const struct virtio_gpu *g, struct cursor *c, u64 off, u8 *to, 
 
 static void convert(const struct format *f, u32 *p, u32 n)
 {
-    if (f->b == 0 && f->g == 1 && f->r == 2) { /* as we keep them */
-        for (u32 i = 0; f->a == 4 && i < n; i++)
-            p[i] |= 0xff000000;
+    if (f->b == 0 && f->g == 1 && f->r == 2) /* as we keep them */
         return;
-    }
     for (u32 i = 0; i < n; i++) {
-        u32 v = p[i], a = f->a == 4 ? 0xff : v >> 8 * f->a & 0xff;
+        u32 v = p[i];
 
-        p[i] = a << 24 | (v >> 8 * f->r & 0xff) << 16 | (v >> 8 * f->g & 0xff) << 8 |
-               (v >> 8 * f->b & 0xff);
+        p[i] = (v >> 8 * f->a & 0xff) << 24 | (v >> 8 * f->r & 0xff) << 16 |
+               (v >> 8 * f->g & 0xff) << 8 | (v >> 8 * f->b & 0xff);
     }
 }
 

@@ -122,7 +122,7 @@ static void test_cursor(void **state)
     begin(&f);
     assert_int_equal(CMD(&f, 0x101, 1, 2, 200, 200), 0x1100);
     assert_int_equal(CMD(&f, 0x103, 0, 0, 200, 200, 0, 1), 0x1100);
-    assert_int_equal(CMD(&f, 0x101, 2, 1, 64, 64), 0x1100);
+    assert_int_equal(CMD(&f, 0x101, 2, 2, 64, 64), 0x1100);
     assert_int_equal(CMD(&f, 0x106, 2, 1, PIXELS, 0, 16384, 0), 0x1100);
     for (u32 i = 0; i < 4096; i++)
         le32_put(vg_hva(&f.g, PIXELS + 4 * i), i % 2 ? 0xff00ff00 : 0x80ff0000);
