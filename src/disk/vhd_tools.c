@@ -408,12 +408,12 @@ static int check_end(struct img *im, struct disk_check *c)
     if (footer > c->end + 4096)
         check_leak(c, c->repair_leaks, "%llu bytes behind the last block",
                    (unsigned long long)(footer - c->end));
-    if (!s->head_bad && !s->tail_bad && footer <= c->end + 4096)
-        return 0;
-    if (s->head_bad || s->tail_bad)
-        check_error(c, c->repair_all, "the footer at the %s of the file is missing or damaged",
-                    s->head_bad ? "head" : "end");
-    if (!c->repair_leaks && !c->repair_all)
+    else if (s->tail_bad) /* as after a crash; no harm while the other one is good */
+        check_leak(c, c->repair_leaks, "the footer at the end of the file is missing");
+    if (s->head_bad)
+        check_error(c, c->repair_all, "the footer at the head of the file is damaged");
+    if (!(c->repair_leaks && (s->tail_bad || footer > c->end + 4096)) &&
+        !(c->repair_all && s->head_bad))
         return 0;
     s->next = c->repair_leaks ? align_up(c->end, 512) : s->next;
     r = vhd_write_footers(im);

@@ -38,6 +38,10 @@ static const struct row {
     {"vmdk-split", "vmdk", "subformat=twoGbMaxExtentSparse", NULL, 6 << 20, true},
     {"vmdk-delta", "vmdk", "zeroed_grain=on", "vmdk", 6 << 20, true},
     {"qcow2-v2", "qcow2", "compat=0.10,cluster_size=2K", "raw", 4 << 20, true},
+    {"vpc", "vpc", "force_size=on", NULL, 9 << 20, true},
+    {"vpc-parent", "vpc", "", "vpc", 9 << 20, true},
+    {"vhdx", "vhdx", "block_size=1M", NULL, 6 << 20, true},
+    {"vhdx-parent", "vhdx", "block_size=1M", "vhdx", 6 << 20, true},
 };
 
 enum { SECTOR = 512, VALUES_MAX = 12, SPAN_MAX = 512 };

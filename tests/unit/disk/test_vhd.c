@@ -169,7 +169,7 @@ static void test_footers(void **state)
     img_close(im);
     poke("f", file_length("f") - VHD_FOOTER, zeros, VHD_FOOTER);
     c = check_image("f", NULL, false);
-    assert_int_equal(c.errors, 1);
+    assert_int_equal(c.leaks, 1);
     im = open_image("f");
     expect_bytes(im, 0, 512, 0x33);
     fill_image(im, 4 * MIB, 512, 0x44);
