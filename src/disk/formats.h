@@ -13,6 +13,8 @@
     FORMAT(vdi)                                                                                    \
     FORMAT(vpc)                                                                                    \
     FORMAT(vhdx)                                                                                   \
+    FORMAT(qcow)                                                                                   \
+    FORMAT(qed)                                                                                    \
     FORMAT(raw)
 
 #define FORMAT(name) extern const struct format format_##name;

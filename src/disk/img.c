@@ -35,8 +35,6 @@ static const struct foreign {
     {"ESX redo log (COWD)", 0, "COWD", 4},
     {"Parallels", 0, "WithoutFreeSpace", 16},
     {"Parallels", 0, "WithouFreSpacExt", 16},
-    {"QED", 0, "QED", 4},
-    {"qcow", 0, "QFI\xfb", 4},
     {"gzip", 0, "\x1f\x8b\x08", 3},
     {"xz", 0,
      "\xfd"

@@ -28,6 +28,9 @@ FORMATS = {
         without={"refcount_bits=1": ("snapshots",), "refcount_bits=2,cluster_size=2K": ("snapshots",),
                  "preallocation=metadata": ("backing", "packed"), "preallocation=falloc,cluster_size=4K": ("backing", "packed")}),
     "vdi": dict(qemu="vdi", make="both", write=True, check=True, options=["", "static=on"]),
+    "qcow": dict(qemu="qcow", make="both", write=True, check=False, options=[""]),
+    "qed": dict(qemu="qed", make="both", write=True, check=True, options=[
+        "", "cluster_size=4K,table_size=2", "cluster_size=1M,table_size=2"]),
     "vhdx": dict(qemu="vhdx", make="both", write=True, check=True, options=[
         "", "subformat=fixed", "block_size=1M", "block_state_zero=off,block_size=2M", "log_size=2M,block_size=1M"]),
     "vpc": dict(qemu="vpc", make="both", write=True, check=False, round=4 * M, options=[
