@@ -28,6 +28,11 @@ int host_file_open(struct file **f, const char *path, unsigned flags, const stru
 int host_file_from_fd(struct file **f, int fd, u64 size, const struct disk_options *o,
                       struct err *e);
 
+/* nbd.c: a disk on a server. */
+bool nbd_is_url(const char *path);
+int nbd_file_open(struct file **f, const char *path, unsigned flags, const struct disk_options *o,
+                  struct err *e);
+
 /* What one user of an image does and lets others do; see lock.c.  -EBUSY when another program is
  * in the way.  A file system without locks is no error. */
 int disk_lock(int fd, bool write, struct err *e);

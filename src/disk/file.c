@@ -13,6 +13,8 @@ int file_open(struct file **f, const char *path, unsigned flags, const struct di
 {
     if (o->io)
         return o->io->open(o->io, f, path, flags, o, e);
+    if (nbd_is_url(path))
+        return nbd_file_open(f, path, flags, o, e);
     return host_file_open(f, path, flags, o, e);
 }
 
