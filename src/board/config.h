@@ -32,6 +32,7 @@ struct disk_config {
     const char *format;  /* a name of disk_format_name(); NULL = found out by looking */
     bool allow_external; /* files that the image names may lie outside its directory */
     enum disk_cache cache;
+    unsigned xvd; /* Xen guests: 1 = xvda, 2 = xvdb; 0 = the next free */
 };
 
 /* Xen's interface: none, or the kind of guest. */

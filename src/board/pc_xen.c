@@ -67,11 +67,11 @@ int pc_open_xen(struct pc *pc, unsigned devfn, struct err *e)
             (struct xen_e820){pc->e820.e[i].base, pc->e820.e[i].len, pc->e820.e[i].type};
     memcpy(c.uuid, pc->cfg.uuid, 16);
     c.wallclock = pc->cfg.have_rtc_start ? pc->cfg.rtc_start : (s64)time(NULL);
-    for (unsigned n = 0; n < 4; n++)
-        if (ide_drive(pc, n)->kind == ATA_DISK)
-            c.disk[c.ndisks++].blk = pc->ide_blk[n];
-    for (unsigned i = 0; i < pc->nvblks; i++)
-        c.disk[c.ndisks++].blk = pc->vblk[i].blk;
+    for (unsigned i = 0, ide = 0, virtio = 0; i < pc->cfg.ndisks; i++) {
+        const struct disk_config *d = &pc->cfg.disk[i];
+        struct blk *b = d->bus == DISK_BUS_IDE ? pc->ide_blk[ide++] : pc->vblk[virtio++].blk;
+        c.disk[c.ndisks++] = (struct xen_disk){.blk = b, .xvd = d->xvd};
+    }
     for (unsigned i = 0; i < pc->cfg.nnics; i++) {
         const struct pc_nic *nic = &pc->nic[i];
         c.nic[c.nnics].net = nic->backend;

@@ -143,6 +143,7 @@ static int open_blk(struct xen_pvh *m, struct xen_config *xc, const struct disk_
                              .snapshot = d->snapshot,
                              .cache = d->cache,
                              .format = d->format,
+                             .allow_external = d->allow_external,
                              .trace = &m->vm->trace};
     struct blk **b = &m->blk[m->nblks];
     if (xc->ndisks == XEN_DISKS_MAX)
@@ -151,7 +152,7 @@ static int open_blk(struct xen_pvh *m, struct xen_config *xc, const struct disk_
     if (r)
         return r;
     m->nblks++;
-    xc->disk[xc->ndisks++] = (struct xen_disk){*b, cdrom};
+    xc->disk[xc->ndisks++] = (struct xen_disk){*b, cdrom, d->xvd};
     return 0;
 }
 

@@ -146,6 +146,30 @@ static int set_boot(struct machine_config *m, const char *arg, struct err *e)
     return *arg ? 0 : err_set(e, EINVAL, "names no device");
 }
 
+static bool is_xl_config(const char *arg)
+{
+    const char *dot = strrchr(arg, '.');
+    return dot && !strcmp(dot, ".cfg");
+}
+
+static void say(void *opaque, const char *line)
+{
+    fprintf(stderr, "wirt: %s\n", line);
+}
+
+/* Options that come behind the file's name add to it or replace what it says. */
+static int read_xl_config(struct run_config *c, const char *arg, struct err *e)
+{
+    struct xlcfg_run run = {0};
+    if (c->xl)
+        return err_set(e, EINVAL, "%s: one configuration file is enough", arg);
+    int r = xlcfg_read(&c->xl, arg, &c->m, &run, say, NULL, e);
+    c->no_reboot |= run.no_reboot;
+    c->have_name |= run.have_name;
+    c->have_uuid |= run.have_uuid;
+    return r;
+}
+
 static int take_machine(struct run_config *c, int id, const char *arg, struct err *e)
 {
     struct machine_config *m = &c->m;
@@ -173,6 +197,8 @@ static int take_machine(struct run_config *c, int id, const char *arg, struct er
     case OPT_RTC:
         return parse_rtc(m, arg, e);
     case OPT_COUNT:
+        if (is_xl_config(arg))
+            return read_xl_config(c, arg, e);
         return add_disk(c, arg, true, e);
     case OPT_DISK:
         return add_disk(c, arg, false, e);
@@ -450,4 +476,5 @@ void run_config_free(struct run_config *c)
     saved_free(&c->saved);
     save_close(c->in);
     free(c->text);
+    xlcfg_free(c->xl);
 }

@@ -19,6 +19,24 @@ static const struct pv_ops ops = {
     .hypercall = xen_hypercall,
 };
 
+/* Those that say where they belong first, the others where there is room. */
+static int open_disks(struct xen *x, struct err *e)
+{
+    const struct xen_config *c = &x->cfg;
+    u64 used = 0;
+    int r = 0;
+
+    for (unsigned i = 0; i < c->ndisks; i++)
+        if (c->disk[i].xvd)
+            used |= BIT64(c->disk[i].xvd - 1);
+    for (unsigned i = 0; !r && i < c->ndisks; i++) {
+        unsigned n = c->disk[i].xvd ? c->disk[i].xvd - 1 : (unsigned)__builtin_ctzll(~used);
+        used |= BIT64(n);
+        r = blkback_open(x, n, &c->disk[i], e);
+    }
+    return r;
+}
+
 int xen_open(struct xen **out, struct vm *vm, struct lapic_bus *lapics, const struct xen_config *c,
              struct err *e)
 {
@@ -48,8 +66,8 @@ int xen_open(struct xen **out, struct vm *vm, struct lapic_bus *lapics, const st
         r = grant_open(x, e);
     if (!r)
         r = xenstore_open(x, e);
-    for (unsigned i = 0; !r && i < c->ndisks; i++)
-        r = blkback_open(x, i, &c->disk[i], e);
+    if (!r)
+        r = open_disks(x, e);
     for (unsigned i = 0; !r && i < c->nnics; i++)
         r = netback_open(x, i, &c->nic[i], e);
     if (r)

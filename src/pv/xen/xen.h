@@ -28,6 +28,7 @@ struct xen_e820 {
 struct xen_disk {
     struct blk *blk;
     bool cdrom;
+    unsigned xvd; /* 1 = xvda, ...; 0 = the first that is free */
 };
 
 struct xen_nic {
