@@ -172,7 +172,9 @@ int cli_view(int argc, char **argv)
     char path[PLACE_PATH_MAX], program[PATH_MAX + 16];
     if (!check_count(argc, argv, 1, 1))
         return CLI_ERROR;
-    if (place_path(path, argv[1], ".vnc", &e))
+    if (strchr(argv[1], '/'))
+        snprintf(path, sizeof(path), "%s", argv[1]);
+    else if (place_path(path, argv[1], ".vnc", &e))
         return failed(&e);
     if (access(path, F_OK)) {
         err_set(&e, ENOENT,

@@ -140,7 +140,7 @@ static int open_vnc(struct run *r, struct err *e)
 {
     const struct run_config *c = &r->c;
     struct vnc_config own = {0};
-    if (!c->m.vga || (!c->have_name && !c->nvncs && !c->web.port))
+    if (!r->pc || !c->m.vga || (!c->have_name && !c->nvncs && !c->web.port))
         return 0;
     int ret = vnc_open(&r->vnc, r->vm.loop, &r->pc->screen, &r->input, c->m.name, e);
     if (!ret && c->have_name)

@@ -287,6 +287,17 @@ static void serve(struct vnc_viewer *v, rfbClientPtr cl)
     }
 }
 
+/* What version 0.9.14 of the library does not free with a client. */
+static void free_forgotten(rfbClientPtr cl)
+{
+    for (rfbExtensionData *e; (e = cl->extensions);) {
+        cl->extensions = e->next;
+        free(e);
+    }
+    free(cl->wsctx);
+    cl->wsctx = NULL;
+}
+
 static void *viewer_thread(void *opaque)
 {
     struct vnc_viewer *v = opaque;
@@ -298,6 +309,7 @@ static void *viewer_thread(void *opaque)
             serve(v, cl);
         if (cl->sock != RFB_INVALID_SOCKET)
             rfbCloseClient(cl);
+        free_forgotten(cl);
         rfbClientConnectionGone(cl);
     }
     release_all(v);
