@@ -300,16 +300,16 @@ int vm_init(struct vm *vm, const char *name, u64 ram_size, struct err *e)
     trace_init(&vm->trace);
     bus_init(&vm->pio, "port", 16, &vm->trace);
     bus_init(&vm->mmio, "memory", 52, &vm->trace);
-    vm->mem.watch_before = watch_before;
-    vm->mem.watch_armed = watch_armed;
-    vm->mem.watch_opaque = vm;
     vm->mmio.changed = map_changed;
     vm->mmio.changed_opaque = vm;
     vm->dma = (struct dma){&vm->mmio, &vm->mem};
     vm->reset_job = (struct loop_job){.fn = on_reset, .opaque = vm};
-    ret = mem_open(&vm->mem, ram_size, e);
+    ret = mem_open(&vm->mem, ram_size, e); /* clears all of it */
     if (ret)
         goto fail;
+    vm->mem.watch_before = watch_before;
+    vm->mem.watch_armed = watch_armed;
+    vm->mem.watch_opaque = vm;
     ret = -ENOMEM;
     vm->loop = loop_new(e);
     if (!vm->loop)
