@@ -71,7 +71,7 @@ struct img {
     struct img *parent; /* read-only */
     u32 unit;    /* bytes: allocations in one unit are serialised; a power of two, >= granule */
     u32 granule; /* bytes: the finest grain of the map, >= 512; a power of two */
-    bool dirty;  /* write_back() has something to do; the format sets it */
+    bool dirty;  /* write_back() has something to do; the format sets it (also read without lock) */
     bool packs;  /* only takes whole packed units, each once; the format sets it in open() */
     bool full;   /* much is dirty: write back soon; the format sets it */
     pthread_mutex_t writer, lock;
