@@ -20,6 +20,7 @@ int pc_open_image(struct pc *pc, struct blk **b, const struct disk_config *d, st
                              .cache = d->cache,
                              .format = d->format,
                              .allow_external = d->allow_external,
+                             .vhd_size = d->vhd_size,
                              .trace = &pc->vm->trace};
     return disk_open(b, d->path, &o, e);
 }

@@ -135,6 +135,10 @@ int parse_disk(struct disk_config *d, const char *s, struct err *e)
             d->allow_external = true;
         else if (n > 7 && !memcmp(opt, "format=", 7) && disk_format_name(opt + 7, n - 7))
             d->format = disk_format_name(opt + 7, n - 7);
+        else if (n == 12 && !memcmp(opt, "vhd-size=chs", n))
+            d->vhd_size = "chs";
+        else if (n == 16 && !memcmp(opt, "vhd-size=current", n))
+            d->vhd_size = "current";
         else if (n > 6 && n < 20 && !memcmp(opt, "cache=", 6)) {
             char cache[20] = {0};
             memcpy(cache, opt + 6, n - 6);
@@ -146,10 +150,11 @@ int parse_disk(struct disk_config *d, const char *s, struct err *e)
         } else {
             free(name);
             d->path = NULL;
-            return err_set(e, EINVAL,
-                           "\"%.*s\" is none of bus=ide, bus=virtio, readonly, snapshot, "
-                           "cache=MODE, format=NAME, allow-external",
-                           (int)n, opt);
+            return err_set(
+                e, EINVAL,
+                "\"%.*s\" is none of bus=ide, bus=virtio, readonly, snapshot, "
+                "cache=MODE, format=NAME, allow-external, vhd-size=chs, vhd-size=current",
+                (int)n, opt);
         }
     }
     if (*name)

@@ -24,6 +24,8 @@ int disk_cache_parse(enum disk_cache *c, const char *name, struct err *e)
 
 const char *disk_format_name(const char *name, size_t len)
 {
+    if (len == 3 && !memcmp(name, "vhd", len))
+        return "vpc";
     for (unsigned i = 0; disk_formats[i]; i++)
         if (strlen(disk_formats[i]->name) == len && !memcmp(disk_formats[i]->name, name, len))
             return disk_formats[i]->name;

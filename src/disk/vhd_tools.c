@@ -336,6 +336,9 @@ int vhd_resize(struct img *im, u64 size, struct err *e)
     size = align_up(size, 512);
     if (size > VHD_SIZE_MAX)
         return err_set(e, EFBIG, "VHD disks have at most 2040 GiB");
+    /* The parent's data would show again when it grows. */
+    if (s->type == VHD_DIFFERENCING && size < im->b.size)
+        return err_set(e, ENOTSUP, "a differencing disk cannot be made smaller");
     r = s->type == VHD_FIXED ? resize_fixed(im, size) : resize_dynamic(im, size, e);
     return r && !(e && e->code) ? err_set(e, -r, "%s", strerror(-r)) : r;
 }

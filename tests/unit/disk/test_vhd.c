@@ -128,6 +128,11 @@ static void test_differencing(void **state)
     im = open_image("base.vhd");
     expect_bytes(im, 0, 3 * MIB, 0x11);
     img_close(im);
+    im = open_image("child.vhd");
+    struct err e = {0};
+
+    assert_int_equal(disk_resize(im, MIB, &e), -ENOTSUP);
+    img_close(im);
 }
 
 static void test_wrong_parent(void **state)

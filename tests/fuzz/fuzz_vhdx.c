@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Damaged VHDX images, some with a log to replay: see image_fuzz.h.
+ */
+#include "disk/vhdx.h"
+#include "image_fuzz.h"
+
+static const u32 places[] = {VHDX_HEADER_1,  VHDX_HEADER_2,
+                             VHDX_REGIONS_1, VHDX_REGIONS_2,
+                             1 << 20,        (1 << 20) + VHDX_PAGE,
+                             2 << 20,        (2 << 20) + (64 << 10),
+                             3 << 20,        4 << 20,
+                             UINT32_MAX};
+
+const struct fuzz_kind fuzz_kinds[] = {
+    {"vhdx", "block_size=1M", NULL, places, false},
+    {"vhdx", "block_size=1M", "vhdx", places, false},
+    {"vhdx", "block_size=1M", NULL, places, true},
+    {"vhdx", "block_size=1M", "vhdx", places, true},
+    {"vhdx", "block_size=2M,logical_sector_size=4096", NULL, places, true},
+};
+const unsigned fuzz_kind_count = ARRAY_SIZE(fuzz_kinds);
+
+static void seal(u8 *p, u64 len, u32 field)
+{
+    le32_put(p + field, vhdx_checksum(p, len, field));
+}
+
+static void fuzz_seal(u8 *file, u64 size)
+{
+    if (size < 2 * MIB)
+        return;
+    seal(file + VHDX_HEADER_1, VHDX_PAGE, XH_CHECKSUM);
+    seal(file + VHDX_HEADER_2, VHDX_PAGE, XH_CHECKSUM);
+    seal(file + VHDX_REGIONS_1, VHDX_TABLE, 4);
+    seal(file + VHDX_REGIONS_2, VHDX_TABLE, 4);
+    for (u64 at = MIB; at < 2 * MIB; at += VHDX_PAGE) {
+        u32 len = le32_get(file + at + 8);
+
+        if (!memcmp(file + at, "loge", 4) && len >= 64 && len <= 2 * MIB - at)
+            seal(file + at, len, 4);
+    }
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Damaged images of a format: a good small one (the first byte chooses which), patched in places of
+ * interest and sealed again with right checksums, is opened to look, to check, to repair, to read
+ * and to write.  What a check finds sound must be sound after writing too.
+ *
+ * Input: kind, number of patches, patches (which place, 16 bits of offset, length 1..8 and whether
+ * to seal, bytes), then steps of four bytes: what, where (16 bits of sectors), length.
+ */
+#ifndef WIRT_TESTS_FUZZ_IMAGE_FUZZ_H
+#define WIRT_TESTS_FUZZ_IMAGE_FUZZ_H
+
+#include "../format/simfile.h"
+#include "base/endian.h"
+#include "disk/img.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { FUZZ_SIZE = 5 << 20, FUZZ_STEPS = 24 };
+
+struct fuzz_kind {
+    const char *format, *options;
+    const char *backing; /* format of a parent */
+    const u32 *places;   /* file offsets; ends with UINT32_MAX */
+    bool killed;         /* the image as it is after a flush and a kill */
+};
+
+/* The target's. */
+extern const struct fuzz_kind fuzz_kinds[];
+extern const unsigned fuzz_kind_count;
+/* Makes checksums right again. */
+static void fuzz_seal(u8 *file, u64 size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static u8 fuzz_buf[FUZZ_SIZE];
+
+static struct img *fuzz_open(struct sim *s, const struct fuzz_kind *k, bool readonly,
+                             bool for_check)
+{
+    struct disk_options o = {
+        .io = &s->io, .format = k->format, .readonly = readonly, .for_check = for_check};
+    struct img *im = NULL;
+
+    return img_open(&im, "disk", &o, NULL) ? NULL : im;
+}
+
+static struct sim *fuzz_make(const struct fuzz_kind *k)
+{
+    struct sim *s = malloc(sizeof(*s)), *killed = malloc(sizeof(*s));
+    struct disk_create c = {.path = "base", .size = FUZZ_SIZE / 2, .options = k->options};
+    u64 random = 1;
+    struct err e = {0};
+    struct img *im;
+
+    BUG_ON(!s || !killed);
+    sim_init(s);
+    sim_init(killed);
+    c.io.io = &s->io;
+    for (unsigned i = 0; i < FUZZ_SIZE; i++)
+        fuzz_buf[i] = (u8)(i / 700 * 37);
+    if (k->backing) {
+        BUG_ON(disk_create(k->backing, &c, &e));
+        c.backing = "base";
+        c.backing_format = k->backing;
+    }
+    c.path = "disk";
+    c.size = FUZZ_SIZE;
+    BUG_ON(disk_create(k->format, &c, &e));
+    im = fuzz_open(s, k, false, false);
+    BUG_ON(!im);
+    BUG_ON(img_write(im, 3072, fuzz_buf, 40448));
+    BUG_ON(img_write(im, 2 * MIB + 512, fuzz_buf, 4096));
+    BUG_ON(img_flush(im));
+    BUG_ON(img_write(im, 4 * MIB, fuzz_buf, 512));
+    BUG_ON(img_flush(im));
+    sim_crash(s, killed, &random, 256);
+    img_close(im);
+    sim_destroy(k->killed ? s : killed);
+    free(k->killed ? s : killed);
+    return k->killed ? killed : s;
+}
+
+/* True: opens, and sound but for leaks. */
+static bool fuzz_sound(struct sim *s, const struct fuzz_kind *k, bool repair)
+{
+    struct disk_check c = {.repair_all = repair, .repair_leaks = repair};
+    struct img *im = fuzz_open(s, k, !repair, true);
+    bool ok;
+
+    if (!im)
+        return false;
+    ok = im->fmt->check && disk_check(im, &c, NULL) == 0 && !c.errors;
+    img_close(im);
+    return ok;
+}
+
+static void fuzz_step(struct img *im, const uint8_t *p)
+{
+    u64 off = (u64)(p[1] | p[2] << 8) % (FUZZ_SIZE / 512) * 512, len = (1 + p[3] % 96) * 512ull;
+    struct blk_req q = {.op = BLK_WRITE_ZEROES, .offset = off, .unmap = p[3] & 1};
+
+    if (off >= im->b.size)
+        return;
+    if (p[0] & 8) /* a big one */
+        len *= 64;
+    len = min(len, im->b.size - off);
+    len = min(len, (u64)FUZZ_SIZE);
+    switch (p[0] % 8) {
+    case 0:
+    case 1:
+        img_read(im, off, fuzz_buf, len);
+        break;
+    case 2:
+    case 3:
+        memset(fuzz_buf, p[3], len);
+        img_write(im, off, fuzz_buf, len);
+        break;
+    case 4:
+        q.len = len;
+        img_execute(im, &q);
+        break;
+    case 5:
+        img_flush(im);
+        break;
+    default:
+        blk_sync(&im->b, BLK_DISCARD, off, NULL, len);
+        if (p[3] == 77)
+            disk_resize(im, off + 512, NULL);
+        break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct sim *base[16];
+    const struct fuzz_kind *k;
+    struct sim_data *d;
+    unsigned patches, places = 0;
+    bool seal = false, ok;
+    u64 random = 1;
+    struct sim s;
+    struct img *im;
+
+    if (size < 2)
+        return 0;
+    k = &fuzz_kinds[data[0] % fuzz_kind_count];
+    if (!base[k - fuzz_kinds])
+        base[k - fuzz_kinds] = fuzz_make(k);
+    patches = data[1] % 16;
+    data += 2, size -= 2;
+    sim_init(&s);
+    sim_crash(base[k - fuzz_kinds], &s, &random, 256);
+    s.limit = 64 << 20;
+    d = sim_find(&s, "disk");
+    while (k->places[places] != UINT32_MAX)
+        places++;
+    for (; patches && size >= 5; patches--) {
+        u64 at = k->places[data[0] % places] + (u64)(data[1] | data[2] << 8);
+        u64 n = min(1u + data[3] % 8, (u64)size - 4);
+
+        at = at < d->size ? at : d->size - 1;
+        n = min(n, d->size - at);
+        seal |= !(data[3] & 0x80);
+        memcpy(d->now + at, data + 4, n);
+        data += 4 + n, size -= 4 + n;
+    }
+    if (seal)
+        fuzz_seal(d->now, d->size);
+    memcpy(d->durable, d->now, d->size);
+    im = fuzz_open(&s, k, true, false);
+    if (im)
+        for (u64 at = 0; at < min(im->b.size, (u64)FUZZ_SIZE); at += MIB)
+            img_read(im, at, fuzz_buf, min(im->b.size - at, 64 * KIB));
+    img_close(im);
+    ok = fuzz_sound(&s, k, false);
+    if (data && size & 1)
+        fuzz_sound(&s, k, true);
+    im = fuzz_open(&s, k, false, false);
+    for (unsigned i = 0; im && i < FUZZ_STEPS && size >= 4; i++, data += 4, size -= 4)
+        fuzz_step(im, data);
+    img_close(im);
+    if (ok && im)
+        BUG_ON(!fuzz_sound(&s, k, false));
+    sim_destroy(&s);
+    return 0;
+}
+
+#endif
