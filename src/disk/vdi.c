@@ -34,6 +34,14 @@ static bool vdi_probe(const struct probe *p)
     return le32_get(p->head + VH_SIGNATURE) == (u32)VDI_SIGNATURE;
 }
 
+/* A UUID as VirtualBox prints it. */
+static void vdi_uuid(const u8 *u, char *out)
+{
+    guid_text(u, out);
+    memmove(out, out + 1, GUID_TEXT - 1);
+    out[GUID_TEXT - 3] = 0; /* the braces */
+}
+
 /* ------------------------------------------------------------------- header -- */
 
 static int check_header(struct vdi *v, struct err *e)
@@ -162,7 +170,7 @@ static bool is_parent(struct img *im, const char *path, const u8 *uuid)
     if (file_open(&f, path, 0, &o, NULL))
         return false;
     yes = !file_read(f, 0, h, sizeof(h)) && le32_get(h + VH_SIGNATURE) == (u32)VDI_SIGNATURE &&
-          !memcmp(h + VH_UUID_CREATE, uuid, UUID_BYTES) &&
+          !memcmp(h + VH_UUID_CREATE, uuid, GUID_LEN) &&
           !(f->dev == im->file->dev && f->ino == im->file->ino);
     file_close(f);
     return yes;
@@ -173,17 +181,18 @@ static bool is_parent(struct img *im, const char *path, const u8 *uuid)
 static int try_parent(struct img *im, const char *name, struct err *e)
 {
     struct vdi *v = im->s, *p;
+    static const u8 none[GUID_LEN];
     const u8 *modified = v->header + VH_UUID_PARENT_MODIFY;
     int r = img_open_parent(im, name, "vdi", e);
 
     if (r || !im->parent)
         return r;
     p = im->parent->s;
-    if (memcmp(p->header + VH_UUID_CREATE, v->header + VH_UUID_LINKAGE, UUID_BYTES)) {
+    if (memcmp(p->header + VH_UUID_CREATE, v->header + VH_UUID_LINKAGE, GUID_LEN)) {
         img_close_parent(im);
         return 1;
     }
-    if (uuid_is_null(modified) || !memcmp(p->header + VH_UUID_MODIFY, modified, UUID_BYTES))
+    if (!memcmp(modified, none, sizeof(none)) || !memcmp(p->header + VH_UUID_MODIFY, modified, GUID_LEN))
         return 0;
     img_close_parent(im);
     return 2;
@@ -243,7 +252,7 @@ static int find_parent(struct img *im, struct err *e)
 {
     struct vdi *v = im->s;
     unsigned changed = 0;
-    char text[UUID_TEXT];
+    char text[GUID_TEXT];
     int r;
 
     if (v->type != VDI_DIFF || im->opt.no_parent)
@@ -255,7 +264,7 @@ static int find_parent(struct img *im, struct err *e)
         r = look_in(im, "../", &changed, e);
     if (r != 1)
         return r;
-    uuid_text(v->header + VH_UUID_LINKAGE, text);
+    vdi_uuid(v->header + VH_UUID_LINKAGE, text);
     if (changed)
         return err_set(e, EINVAL,
                        "its parent (uuidLinkage %s) was changed since (uuidParentModify)", text);
@@ -306,10 +315,10 @@ static void vdi_close(struct img *im)
 static int vdi_begin_write(struct img *im)
 {
     struct vdi *v = im->s;
-    int r = uuid_make(v->header + VH_UUID_MODIFY);
+    int r;
 
-    if (!r)
-        r = vdi_write_header(im);
+    guid_random(v->header + VH_UUID_MODIFY);
+    r = vdi_write_header(im);
     return r ? r : file_flush(im->file);
 }
 
@@ -489,18 +498,18 @@ static void vdi_write_back_done(struct img *im, bool ok)
 static void vdi_info(struct img *im, struct disk_info *i)
 {
     struct vdi *v = im->s;
-    char text[UUID_TEXT];
+    char text[GUID_TEXT];
 
     i->text(i, "type",
             v->type == VDI_STATIC ? "static"
             : v->type == VDI_DIFF ? "differencing"
                                   : "dynamic");
     i->number(i, "cluster-size", v->block);
-    uuid_text(v->header + VH_UUID_CREATE, text);
+    vdi_uuid(v->header + VH_UUID_CREATE, text);
     i->text(i, "uuid", text);
     if (v->type != VDI_DIFF)
         return;
-    uuid_text(v->header + VH_UUID_LINKAGE, text);
+    vdi_uuid(v->header + VH_UUID_LINKAGE, text);
     i->text(i, "parent-uuid", text);
     if (im->parent)
         i->text(i, "backing-filename", im->parent->path);

@@ -9,7 +9,7 @@
 
 #include "base/endian.h"
 #include "disk/img.h"
-#include "disk/uuid.h"
+#include "disk/winpath.h"
 
 enum {
     VDI_SIGNATURE = (int)0xbeda107f,

@@ -44,8 +44,8 @@ static int take_parent(const struct disk_create *c, u8 *h, struct err *e)
     file_close(f);
     if (r)
         return err_set(e, -r, "backing file %s: %s", c->backing, strerror(-r));
-    memcpy(h + VH_UUID_LINKAGE, p + VH_UUID_CREATE, UUID_BYTES);
-    memcpy(h + VH_UUID_PARENT_MODIFY, p + VH_UUID_MODIFY, UUID_BYTES);
+    memcpy(h + VH_UUID_LINKAGE, p + VH_UUID_CREATE, GUID_LEN);
+    memcpy(h + VH_UUID_PARENT_MODIFY, p + VH_UUID_MODIFY, GUID_LEN);
     if (strlen(VDI_PARENT_HINT) + strlen(c->backing) < VDI_COMMENT)
         sprintf((char *)h + VH_COMMENT, "%s%s", VDI_PARENT_HINT, c->backing);
     return 0;
@@ -99,8 +99,8 @@ int vdi_create(const struct disk_create *c, struct err *e)
     le32_put(h + VH_BLOCK, VDI_BLOCK);
     le32_put(h + VH_BLOCKS, (u32)blocks);
     le32_put(h + VH_ALLOCATED, all ? (u32)blocks : 0);
-    if (uuid_make(h + VH_UUID_CREATE) || uuid_make(h + VH_UUID_MODIFY))
-        return err_set(e, EIO, "no random numbers for its UUIDs");
+    guid_random(h + VH_UUID_CREATE);
+    guid_random(h + VH_UUID_MODIFY);
     if (c->backing)
         r = take_parent(c, h, e);
     if (!r)
