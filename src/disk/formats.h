@@ -10,6 +10,7 @@
 #define DISK_FORMATS                                                                               \
     FORMAT(qcow2)                                                                                  \
     FORMAT(vmdk)                                                                                   \
+    FORMAT(parallels)                                                                              \
     FORMAT(vdi)                                                                                    \
     FORMAT(vpc)                                                                                    \
     FORMAT(vhdx)                                                                                   \

@@ -33,8 +33,6 @@ static const struct foreign {
     u32 len;
 } foreign[] = {
     {"ESX redo log (COWD)", 0, "COWD", 4},
-    {"Parallels", 0, "WithoutFreeSpace", 16},
-    {"Parallels", 0, "WithouFreSpacExt", 16},
     {"gzip", 0, "\x1f\x8b\x08", 3},
     {"xz", 0,
      "\xfd"

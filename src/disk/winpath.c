@@ -176,9 +176,11 @@ static int digit(char c)
 
 bool guid_parse(const char *s, u8 guid[GUID_LEN])
 {
-    if (*s == '{')
-        s++;
-    if (strlen(s) < 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-')
+    bool braces = *s == '{';
+
+    s += braces;
+    if (strlen(s) < 36 || strcmp(s + 36, braces ? "}" : "") || s[8] != '-' || s[13] != '-' ||
+        s[18] != '-' || s[23] != '-')
         return false;
     for (unsigned i = 0; i < GUID_LEN; i++) {
         int high = digit(s[places[i]]), low = digit(s[places[i] + 1]);

@@ -35,6 +35,8 @@ FORMATS = {
         "", "subformat=fixed", "block_size=1M", "block_state_zero=off,block_size=2M", "log_size=2M,block_size=1M"]),
     "vpc": dict(qemu="vpc", make="both", write=True, check=False, round=4 * M, options=[
         "", "subformat=fixed", "force_size=on", "subformat=fixed,force_size=on", "subformat=dynamic"]),
+    "parallels": dict(qemu="parallels", make="both", write=True, check=True, options=[
+        "", "cluster_size=64K", "cluster_size=256K"]),
     "vmdk": dict(qemu="vmdk", make="both", write=True, check=True, options=[
         "", "subformat=monolithicFlat", "subformat=twoGbMaxExtentSparse", "subformat=twoGbMaxExtentFlat",
         "subformat=streamOptimized", "zeroed_grain=on", "adapter_type=lsilogic,compat6=on"]),

@@ -37,6 +37,8 @@ static const struct row {
     {"vmdk", "vmdk", "", NULL, 6 << 20, true},
     {"vmdk-split", "vmdk", "subformat=twoGbMaxExtentSparse", NULL, 6 << 20, true},
     {"vmdk-delta", "vmdk", "zeroed_grain=on", "vmdk", 6 << 20, true},
+    {"parallels", "parallels", "cluster_size=64K", NULL, 6 << 20, true},
+    {"parallels-4k", "parallels", "cluster_size=4K", NULL, 4 << 20, true},
     {"qcow2-v2", "qcow2", "compat=0.10,cluster_size=2K", "raw", 4 << 20, true},
     {"qcow", "qcow", "", NULL, 4 << 20, true},
     {"qcow-backing", "qcow", "", "raw", 2 << 20, true},
