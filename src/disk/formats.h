@@ -11,6 +11,7 @@
     FORMAT(qcow2)                                                                                  \
     FORMAT(vmdk)                                                                                   \
     FORMAT(parallels)                                                                              \
+    FORMAT(bochs)                                                                                  \
     FORMAT(vdi)                                                                                    \
     FORMAT(vpc)                                                                                    \
     FORMAT(vhdx)                                                                                   \

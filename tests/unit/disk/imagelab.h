@@ -21,6 +21,8 @@
 
 #include <cmocka.h>
 
+#pragma GCC diagnostic ignored "-Wunused-function" /* no test needs all of them */
+
 static char lab_dir[64];
 
 static int lab_open(void **state)
@@ -59,9 +61,8 @@ static void lab_create(const char *format, const char *name, u64 size, const cha
         fail_msg("%s", e.msg);
 }
 
-static __attribute__((unused)) void lab_create_refused(const char *format, const char *name,
-                                                       u64 size, const char *options,
-                                                       const char *backing, const char *words)
+static void lab_create_refused(const char *format, const char *name, u64 size, const char *options,
+                               const char *backing, const char *words)
 {
     struct disk_create c = {
         .path = lab(name), .size = size, .options = options, .backing = backing};
@@ -96,7 +97,7 @@ static void lab_refused(const char *name, struct disk_options o, const char *wor
 }
 
 /* Bytes of the file itself. */
-static __attribute__((unused)) void lab_poke(const char *name, u64 off, const void *p, size_t n)
+static void lab_poke(const char *name, u64 off, const void *p, size_t n)
 {
     int fd = open(lab(name), O_WRONLY | O_CREAT, 0600);
 
@@ -105,7 +106,7 @@ static __attribute__((unused)) void lab_poke(const char *name, u64 off, const vo
     close(fd);
 }
 
-static __attribute__((unused)) void lab_peek(const char *name, u64 off, void *p, size_t n)
+static void lab_peek(const char *name, u64 off, void *p, size_t n)
 {
     int fd = open(lab(name), O_RDONLY);
 
@@ -114,14 +115,13 @@ static __attribute__((unused)) void lab_peek(const char *name, u64 off, void *p,
     close(fd);
 }
 
-static __attribute__((unused)) void lab_poke32(const char *name, u64 off, u32 v)
+static void lab_poke32(const char *name, u64 off, u32 v)
 {
     lab_poke(name, off, &v, 4);
 }
 
 /* Changes 4 bytes, sees the image refused with `words`, and puts them back. */
-static __attribute__((unused)) void lab_refuses32(const char *name, u64 off, u32 v,
-                                                  const char *words)
+static void lab_refuses32(const char *name, u64 off, u32 v, const char *words)
 {
     u32 old;
 
@@ -131,7 +131,7 @@ static __attribute__((unused)) void lab_refuses32(const char *name, u64 off, u32
     lab_poke32(name, off, old);
 }
 
-static __attribute__((unused)) void lab_write(struct img *im, u64 off, u64 len, int byte)
+static void lab_write(struct img *im, u64 off, u64 len, int byte)
 {
     u8 *b = malloc(len);
 
@@ -141,7 +141,7 @@ static __attribute__((unused)) void lab_write(struct img *im, u64 off, u64 len, 
 }
 
 /* off..off+len all hold `byte`. */
-static __attribute__((unused)) void lab_expect(struct img *im, u64 off, u64 len, int byte)
+static void lab_expect(struct img *im, u64 off, u64 len, int byte)
 {
     u8 *b = malloc(len);
 
@@ -154,7 +154,7 @@ static __attribute__((unused)) void lab_expect(struct img *im, u64 off, u64 len,
 }
 
 /* The counts of a check. */
-static __attribute__((unused)) struct disk_check lab_check(const char *name, bool repair)
+static struct disk_check lab_check(const char *name, bool repair)
 {
     struct img *im = lab_img(name, (struct disk_options){.for_check = true, .readonly = !repair});
     struct disk_check c = {.repair_leaks = repair, .repair_all = repair};
