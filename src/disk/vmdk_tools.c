@@ -377,6 +377,7 @@ int vmdk_check(struct img *im, struct disk_check *c, struct err *e)
         for (unsigned i = 0; i < s->exts && !r; i++)
             if (s->ext[i].kind == VMDK_SPARSE)
                 r = check_extent(im, &s->ext[i], &again);
+        c->errors += again.errors; /* a repair that did not hold */
         c->leaks = again.leaks;
         c->leaks_fixed += again.leaks_fixed;
     }

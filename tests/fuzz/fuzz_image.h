@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Damaged images of one format: a good small one (the first byte chooses which), patched in any
+ * places of any of its files, is opened, checked, read, written and repaired.  What a check finds
+ * sound must be sound after any of that too.
+ *
+ * Input: kind, number of patches, patches (file, 16 bits of offset in the file's head, length 1..8,
+ * bytes), then steps of four bytes: what, where (16 bits), length.
+ */
+#ifndef WIRT_FUZZ_IMAGE_H
+#define WIRT_FUZZ_IMAGE_H
+
+#include "../format/simfile.h"
+#include "disk/img.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { FUZZ_KINDS_MAX = 8, FUZZ_STEPS = 24, FUZZ_FILE_MAX = 16 << 20, FUZZ_BUF = 256 << 10 };
+
+struct fuzz_image {
+    const char *format, *path; /* path: the main file */
+    u64 size;
+    unsigned kinds;
+    struct {
+        const char *options, *backing; /* backing: a format, NULL = none */
+        bool readonly;
+    } kind[FUZZ_KINDS_MAX];
+    /* Makes the files of a kind; NULL = by disk_create(), and some writes. */
+    void (*make)(struct sim *s, unsigned kind);
+};
+
+static u8 fuzz_buf[FUZZ_BUF];
+
+static struct img *fuzz_open(const struct fuzz_image *f, struct sim *s, bool readonly, bool check)
+{
+    struct disk_options o = {
+        .io = &s->io, .format = f->format, .readonly = readonly, .for_check = check};
+    struct img *im = NULL;
+
+    return img_open(&im, f->path, &o, NULL) ? NULL : im;
+}
+
+static void fuzz_write(struct img *im, u64 off, u64 len)
+{
+    for (u64 i = 0; i < len; i++)
+        fuzz_buf[i] = (u8)((off + i) / 700 * 37 + 1);
+    BUG_ON(img_write(im, off, fuzz_buf, len));
+}
+
+static struct sim *fuzz_make(const struct fuzz_image *f, unsigned kind)
+{
+    const char *backing = f->kind[kind].backing;
+    struct sim *s = malloc(sizeof(*s));
+    struct disk_create c = {.path = "base", .size = f->size / 2};
+    struct err e = {0};
+    struct img *im;
+
+    BUG_ON(!s);
+    sim_init(s);
+    if (f->make) {
+        f->make(s, kind);
+        return s;
+    }
+    c.io.io = &s->io;
+    if (backing)
+        BUG_ON(disk_create(backing, &c, &e));
+    c = (struct disk_create){.path = f->path,
+                             .size = f->size,
+                             .options = f->kind[kind].options,
+                             .backing = backing ? "base" : NULL,
+                             .backing_format = backing,
+                             .io = {.io = &s->io}};
+    BUG_ON(disk_create(f->format, &c, &e));
+    im = fuzz_open(f, s, false, false);
+    BUG_ON(!im);
+    if (im->packs) {
+        fuzz_write(im, 0, im->unit);
+        fuzz_write(im, 3 * im->unit, im->unit);
+    } else {
+        fuzz_write(im, f->size / 2, 40960);
+        fuzz_write(im, 4096, 1024);
+    }
+    img_close(im);
+    return s;
+}
+
+/* True: sound but for leaks. */
+static bool fuzz_sound(const struct fuzz_image *f, struct sim *s, bool repair)
+{
+    struct disk_check c = {.repair_all = repair, .repair_leaks = repair};
+    struct img *im = fuzz_open(f, s, !repair, true);
+    bool ok;
+
+    if (!im)
+        return false;
+    ok = disk_check(im, &c, NULL) == 0 && !c.errors;
+    img_close(im);
+    return ok;
+}
+
+static void fuzz_step(struct img *im, const uint8_t *p)
+{
+    u64 off = (u64)(p[1] | p[2] << 8) * 2048 % im->b.size / 512 * 512;
+    u64 len = min((1 + p[3] % 128) * 512ull, im->b.size - off);
+    struct blk_req q = {.op = BLK_WRITE_ZEROES, .offset = off, .len = len, .unmap = p[3] & 1};
+
+    memset(fuzz_buf, p[3], len);
+    switch (p[0] % 7) {
+    case 0:
+    case 1:
+        img_read(im, off, fuzz_buf, len);
+        break;
+    case 2:
+    case 3:
+        img_write(im, off, fuzz_buf, len);
+        break;
+    case 4:
+        img_execute(im, &q);
+        break;
+    case 5:
+        img_flush(im);
+        break;
+    default:
+        blk_sync(&im->b, BLK_DISCARD, off, NULL, len);
+        if (p[3] == 77)
+            disk_resize(im, im->b.size + off, NULL);
+        break;
+    }
+}
+
+static void fuzz_patch(struct sim *s, const uint8_t **data, size_t *size)
+{
+    const uint8_t *p = *data;
+    struct sim_data *d = s->file[p[0] % s->files];
+    u64 at = (p[1] | p[2] << 8) % d->size, n = 1 + p[3] % 8;
+
+    n = min(n, (u64)*size - 4);
+    n = min(n, d->size - at);
+    memcpy(d->now + at, p + 4, n);
+    memcpy(d->durable + at, p + 4, n);
+    *data += 4 + n;
+    *size -= 4 + n;
+}
+
+static int fuzz_one(const struct fuzz_image *f, const uint8_t *data, size_t size)
+{
+    static struct sim *base[FUZZ_KINDS_MAX];
+    u64 random = 1;
+    struct sim s;
+    struct img *im;
+    unsigned kind, patches;
+    bool ok;
+
+    if (size < 2)
+        return 0;
+    kind = data[0] % f->kinds;
+    patches = data[1] % 16;
+    data += 2, size -= 2;
+    if (!base[kind])
+        base[kind] = fuzz_make(f, kind);
+    sim_init(&s);
+    sim_crash(base[kind], &s, &random, 256);
+    s.limit = FUZZ_FILE_MAX;
+    for (; patches && size >= 5; patches--)
+        fuzz_patch(&s, &data, &size);
+    ok = fuzz_sound(f, &s, false);
+    im = fuzz_open(f, &s, f->kind[kind].readonly || (size && data[0] & 1 && !ok), false);
+    if (im) {
+        for (unsigned i = 0; i < FUZZ_STEPS && size >= 4; i++, data += 4, size -= 4)
+            fuzz_step(im, data);
+        img_close(im);
+        BUG_ON(ok && !fuzz_sound(f, &s, false));
+    }
+    /* A repair that says that all is well must be right. */
+    if (fuzz_sound(f, &s, true))
+        BUG_ON(!fuzz_sound(f, &s, false));
+    sim_destroy(&s);
+    return 0;
+}
+
+#endif
