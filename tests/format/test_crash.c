@@ -242,8 +242,9 @@ static void crash(struct load *l)
         verify_contents(l, im);
         l->model[s] = was;
     }
+    bool can_repair = im->fmt->caps & DISK_CAN_REPAIR;
     img_close(im);
-    if (im->fmt->caps & DISK_CAN_REPAIR && l->crashes % 4 == 1) {
+    if (can_repair && l->crashes % 4 == 1) {
         check(l, &after, true);
         im = open_sim(l, &after, false);
         verify_contents(l, im);
