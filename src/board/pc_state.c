@@ -87,16 +87,11 @@ static int flush_disk(struct blk *b, struct err *e)
 
 static int flush_disks(struct pc *pc, struct err *e)
 {
+    struct blk *b;
     int r = 0;
 
-    for (unsigned i = 0; i < ARRAY_SIZE(pc->ide_blk) && !r; i++)
-        r = flush_disk(pc->ide_blk[i], e);
-    for (unsigned i = 0; i < ARRAY_SIZE(pc->floppy_blk) && !r; i++)
-        r = flush_disk(pc->floppy_blk[i], e);
-    for (unsigned i = 0; i < pc->nvblks && !r; i++)
-        r = flush_disk(pc->vblk[i].blk, e);
-    for (unsigned i = 0; i < pc->cfg.usb.ndisks && !r; i++)
-        r = flush_disk(pc->usb.blk[i], e);
+    for (unsigned i = 0; !r && pc_disk(pc, i, &b); i++)
+        r = flush_disk(b, e);
     return r;
 }
 
@@ -322,36 +317,37 @@ struct saved_disk {
 static const struct field disk_fields[] = {FIELD(struct saved_disk, size)};
 static const struct state_desc disk_state = STATE_DESC("disk", 1, disk_fields);
 
-/* IDE's four places, two floppy drives, then virtio; NULL: empty. */
-static struct blk *disk_at(struct pc *pc, unsigned i)
+bool pc_disk(struct pc *pc, unsigned i, struct blk **b)
 {
-    if (i < ARRAY_SIZE(pc->ide_blk))
-        return pc->ide_blk[i];
-    i -= ARRAY_SIZE(pc->ide_blk);
-    if (i < ARRAY_SIZE(pc->floppy_blk))
-        return pc->floppy_blk[i];
-    return pc->vblk[i - ARRAY_SIZE(pc->floppy_blk)].blk;
-}
+    enum { IDE = ARRAY_SIZE(pc->ide_blk), FLOPPY = ARRAY_SIZE(pc->floppy_blk) };
 
-static unsigned disk_places(const struct pc *pc)
-{
-    return (unsigned)(ARRAY_SIZE(pc->ide_blk) + ARRAY_SIZE(pc->floppy_blk)) + pc->nvblks;
+    if (i < IDE)
+        *b = pc->ide_blk[i];
+    else if (i < IDE + FLOPPY)
+        *b = pc->floppy_blk[i - IDE];
+    else if (i < IDE + FLOPPY + pc->nvblks)
+        *b = pc->vblk[i - IDE - FLOPPY].blk;
+    else if (i < IDE + FLOPPY + pc->nvblks + pc->cfg.usb.ndisks)
+        *b = pc->usb.blk[i - IDE - FLOPPY - pc->nvblks];
+    else
+        return false;
+    return true;
 }
 
 static void put_disks(struct pc *pc, struct save_out *s)
 {
     char name[NAME_MAX_PART];
+    struct blk *b;
 
-    for (unsigned i = 0; i < disk_places(pc); i++) {
-        struct blk *b = disk_at(pc, i);
+    for (unsigned i = 0; pc_disk(pc, i, &b); i++) {
         snprintf(name, sizeof(name), "disk.%u", i);
         put_table(s, name, &disk_state, &(struct saved_disk){b ? b->size : 0});
     }
 }
 
-static int check_saved_disk(struct pc *pc, const struct save_in *in, unsigned i, struct err *e)
+static int check_saved_disk(const struct save_in *in, const struct blk *b, unsigned i,
+                            struct err *e)
 {
-    struct blk *b = disk_at(pc, i);
     struct saved_disk d = {0};
     char name[NAME_MAX_PART];
 
@@ -383,11 +379,13 @@ static int check_untouched(const struct disk_config *d, const struct save_in *in
 static int check_saved_disks(struct pc *pc, const struct save_in *in, struct err *e)
 {
     struct saved_clock c = {0};
+    struct blk *b;
     int r = get_table(in, "clock", &clock_state, &c, e);
 
-    for (unsigned i = 0; i < disk_places(pc) && !r; i++)
-        r = check_saved_disk(pc, in, i, e);
-    for (unsigned i = 0; i < pc->cfg.ndisks && !r; i++)
+    for (unsigned i = 0; !r && pc_disk(pc, i, &b); i++)
+        r = check_saved_disk(in, b, i, e);
+    /* A machine that has run already brings its disks along. */
+    for (unsigned i = 0; i < pc->cfg.ndisks && !r && pc->cfg.loading; i++)
         r = check_untouched(&pc->cfg.disk[i], in, c.realtime, e);
     return r;
 }
@@ -427,7 +425,7 @@ static void get_nets(struct pc *pc, const struct save_in *in)
 
 /* --------------------------------------------------------------------- save -- */
 
-static void settle(struct pc *pc)
+int pc_settle(struct pc *pc, struct err *e)
 {
     struct vm *vm = pc->vm;
 
@@ -436,6 +434,7 @@ static void settle(struct pc *pc)
     wait_for_disks(pc);
     clock_fire_due(vm->clock);
     wait_for_disks(pc);
+    return flush_disks(pc, e);
 }
 
 static int put_all(struct pc *pc, const struct pc_parts *l, struct save_out *s, struct err *e)
@@ -481,8 +480,7 @@ int pc_save(struct pc *pc, const char *path, struct err *e)
     if (!r)
         r = save_create(&s, path, e);
     if (!r) {
-        settle(pc);
-        r = flush_disks(pc, e);
+        r = pc_settle(pc, e);
         if (!r)
             r = put_all(pc, l, s, e);
         if (r)
@@ -600,22 +598,37 @@ static int load_parts(const struct pc_parts *l, const struct save_in *in, struct
     return r;
 }
 
-int pc_load(struct pc *pc, const struct save_in *in, enum pc_memory how, struct err *e)
+static int check(struct pc *pc, const struct pc_parts *l, const struct save_in *in, struct err *e)
 {
-    struct vm *vm = pc->vm;
-    struct pc_parts *l = new_parts(pc, e);
-    int r = l ? check_layout(pc, in, e) : -ENOMEM;
+    int r = check_layout(pc, in, e);
 
     if (!r)
         r = check_processor(pc, in, e);
     if (!r)
         r = check_sections(l, in, e);
-    if (!r)
-        r = check_saved_disks(pc, in, e);
+    return r ? r : check_saved_disks(pc, in, e);
+}
+
+int pc_check(struct pc *pc, const struct save_in *in, struct err *e)
+{
+    struct pc_parts *l = new_parts(pc, e);
+    int r = l ? check(pc, l, in, e) : -ENOMEM;
+
+    free(l);
+    return r;
+}
+
+int pc_load(struct pc *pc, const struct save_in *in, enum pc_memory how, struct err *e)
+{
+    struct vm *vm = pc->vm;
+    struct pc_parts *l = new_parts(pc, e);
+    int r = l ? check(pc, l, in, e) : -ENOMEM;
+
     if (!r) {
-        if (!vm->paused)
-            vm_pause(vm);
-        settle(pc);
+        vm_pause(vm);
+        r = pc_settle(pc, e);
+    }
+    if (!r) {
         bool direct = pc->direct;
         pc->direct = false; /* the kernel is in the saved memory */
         vm_reset_now(vm);
@@ -632,6 +645,8 @@ int pc_load(struct pc *pc, const struct save_in *in, enum pc_memory how, struct 
         get_nets(pc, in);
     if (!r) {
         vm->restored = true;
+        pc->cfg.loading = false;
+        loop_cancel(vm->loop, &pc->go_on);
         pc->go_on = (struct loop_job){.fn = look_at_queues, .opaque = pc};
         loop_post(vm->loop, &pc->go_on);
     }

@@ -26,6 +26,13 @@ struct pc_parts {
 /* All parts, in the order in which they are to be loaded. */
 void pc_list_parts(struct pc *pc, struct pc_parts *list);
 
+/* Disk i, for all there are: the IDE function's four places, floppy drives, virtio and USB disks; *b
+ * NULL: an empty drive.  False behind the last. */
+bool pc_disk(struct pc *pc, unsigned i, struct blk **b);
+/* With the machine paused: disk requests under way and timers that are due come to their end, and
+ * what was written is on the disks. */
+int pc_settle(struct pc *pc, struct err *e);
+
 /*
  * Writes the machine to a file.  On the loop's thread, with the machine paused (vm_pause); it waits
  * for disk requests under way, so that what the file holds and what the disks hold fit together.
@@ -36,6 +43,9 @@ int pc_save(struct pc *pc, const char *path, struct err *e);
 /* Where guest memory comes from; core/lazymem.h. */
 enum pc_memory { PC_MEMORY_NOW, PC_MEMORY_LAZY, PC_MEMORY_CLONE };
 
+/* Is the file of a machine that is made like this one?  What pc_load() checks before it changes
+ * anything. */
+int pc_check(struct pc *pc, const struct save_in *in, struct err *e);
 /*
  * Puts the machine into the state of the file: a machine that is open and not yet run (vm_run()
  * then goes on from there), or one that is paused, with PC_MEMORY_NOW.  It stays paused.  -EINVAL

@@ -2,6 +2,7 @@
 /*
  * Subcommands that act on a running machine through its control socket.
  */
+#include "board/snapshots.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "control/client.h"
@@ -12,6 +13,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { CALL_MS = 30000, KEYS_MAX = 16 };
@@ -135,6 +137,64 @@ int cli_save(int argc, char **argv)
     if (!r && !keep)
         r = qmp_wait_end(c, CALL_MS, &e); /* its disks are free again then */
     qmp_disconnect(c);
+    return r ? failed(&e) : CLI_OK;
+}
+
+int cli_snapshot(int argc, char **argv)
+{
+    struct err e = {0};
+    bool forget = argc == 4 && !strcmp(argv[3], "--delete");
+    if (!check_count(argc, argv, 2, forget ? 3 : 2))
+        return CLI_ERROR;
+    return call(argv[1], forget ? "x-snapshot-delete" : "x-snapshot",
+                json_pack("{s:s}", "tag", argv[2]), NULL, -1, &e)
+               ? failed(&e)
+               : CLI_OK;
+}
+
+int cli_restore(int argc, char **argv)
+{
+    struct err e = {0};
+    if (!check_count(argc, argv, 2, 2))
+        return CLI_ERROR;
+    return call(argv[1], "x-restore", json_pack("{s:s}", "tag", argv[2]), NULL, -1, &e) ? failed(&e)
+                                                                                        : CLI_OK;
+}
+
+static void print_snapshot(const char *tag, s64 seconds, u64 size)
+{
+    time_t t = (time_t)seconds;
+    char date[40] = "?";
+    struct tm tm;
+    if (localtime_r(&t, &tm))
+        strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
+    printf("%-32s %s %8llu MiB\n", tag, date, (unsigned long long)(size + MIB - 1) / MIB);
+}
+
+/* Those of a machine that does not run are in its folder all the same. */
+int cli_snapshots(int argc, char **argv)
+{
+    struct err e = {0};
+    struct snapshot *l;
+    json_t *ret = NULL, *v;
+    unsigned n;
+    size_t k;
+    if (!check_count(argc, argv, 1, 1))
+        return CLI_ERROR;
+    int r = call(argv[1], "x-snapshots", NULL, &ret, CALL_MS, &e);
+    if (r == -ENOENT && !strchr(argv[1], '/')) {
+        if (snapshot_list(argv[1], &l, &n, &e))
+            return failed(&e);
+        for (unsigned i = 0; i < n; i++)
+            print_snapshot(l[i].tag, l[i].seconds, l[i].size);
+        free(l);
+        return CLI_OK;
+    }
+    json_array_foreach(ret, k, v)
+        print_snapshot(json_string_value(json_object_get(v, "tag")),
+                       json_integer_value(json_object_get(v, "date-sec")),
+                       (u64)json_integer_value(json_object_get(v, "size")));
+    json_decref(ret);
     return r ? failed(&e) : CLI_OK;
 }
 

@@ -6,6 +6,7 @@
 #ifndef WIRT_CORE_BACKEND_H
 #define WIRT_CORE_BACKEND_H
 
+#include "base/err.h"
 #include "base/types.h"
 
 #include <sys/uio.h>
@@ -39,12 +40,24 @@ struct blk {
     char path[256]; /* for messages */
 };
 
+enum blk_snapshot {
+    BLK_SNAPSHOT_TAKE,  /* keeps what the disk holds now */
+    BLK_SNAPSHOT_CHECK, /* is there one? */
+    BLK_SNAPSHOT_APPLY, /* the disk holds again what it held then */
+    BLK_SNAPSHOT_DROP,  /* forgets it */
+};
+
 struct blk_ops {
     /* Never blocks.  Requests may complete in any order; a flush covers writes that were done
      * before it was submitted.  Out-of-range requests complete with -EINVAL. */
     void (*submit)(struct blk *b, struct blk_req *r);
     /* Waits for requests under way, flushes, frees. */
     void (*close)(struct blk *b);
+    /* Snapshots named `tag`; `copy` is the file for disks that have to be copied.  No request is
+     * under way, and none comes until it returns; waits for the host's disk.  NULL: there are none.
+     * -errno with one line. */
+    int (*snapshot)(struct blk *b, enum blk_snapshot what, const char *tag, const char *copy,
+                    struct err *e);
 };
 
 /* --------------------------------------------------------------- network -- */

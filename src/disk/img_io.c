@@ -8,6 +8,7 @@
 #include "base/trace.h"
 #include "disk/disk_int.h"
 #include "disk/img_int.h"
+#include "disk/live.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -351,7 +352,8 @@ static void img_blk_close(struct blk *b)
     img_close((struct img *)b);
 }
 
-const struct blk_ops img_blk_ops = {.submit = img_submit, .close = img_blk_close};
+const struct blk_ops img_blk_ops = {
+    .submit = img_submit, .close = img_blk_close, .snapshot = img_snapshot};
 
 /* ----------------------------------------------------------------------- life -- */
 

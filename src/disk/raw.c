@@ -5,6 +5,7 @@
  */
 #include "base/trace.h"
 #include "disk/img.h"
+#include "disk/live.h"
 
 #include <errno.h>
 #include <string.h>
@@ -41,7 +42,8 @@ static void raw_blk_close(struct blk *b)
     img_close((struct img *)b);
 }
 
-static const struct blk_ops raw_ops = {.submit = raw_submit, .close = raw_blk_close};
+static const struct blk_ops raw_ops = {
+    .submit = raw_submit, .close = raw_blk_close, .snapshot = raw_snapshot};
 
 static int raw_open(struct img *im, struct err *e)
 {

@@ -111,7 +111,7 @@ S
 
 
 def under_load(moments, bus, model, then=None):
-    kernel, initrd = guest("cloud")
+    kernel, initrd = guest("generic" if model == "e1000" else "cloud")
     rnd = random.Random(7 * moments + len(bus))
     data = os.urandom(1 << 20)
     sum = hashlib.sha256(data).hexdigest()
@@ -153,6 +153,45 @@ def under_load(moments, bus, model, then=None):
             at = n % 64 * 16 * 512
             if int(image[at:at + 512]) != n:
                 raise Failed("block %d of the image has %r, not %d" % (n % 64, image[at:at + 20], n))
+
+
+def snapshots():
+    """Memory and disk of a machine that goes on, and back to them, and back again."""
+    kernel, initrd = guest("cloud")
+    with Sockets() as d:
+        q, disk, name = d.qmp(0), os.path.join(d.path, "disk.img"), "snapshot-test-%d" % os.getpid()
+        with open(disk, "wb") as f:
+            f.truncate(4 << 20)
+        os.environ["XDG_STATE_HOME"] = d.path
+        with Machine("--kernel", kernel, "--initrd", initrd, "--append", APPEND, "--memory", "128M", "--net", "none", "--disk",
+                     disk + ",bus=virtio", "--name", name) as m:
+            m.expect(r"[#$] $", 240)
+            m.run("stty -echo; n=1; echo first | dd of=/dev/vda bs=512 conv=sync oflag=direct 2>/dev/null")
+            wirt("snapshot", name, "one")
+            m.run("n=2; echo second | dd of=/dev/vda bs=512 conv=sync oflag=direct 2>/dev/null")
+            m.run("echo more | dd of=/dev/vda bs=512 seek=4096 conv=sync oflag=direct 2>/dev/null")
+            wirt("snapshot", name, "two")
+            wirt("snapshot", name, "two", status=2)
+            show = "echo n=$n, disk=$(dd if=/dev/vda bs=512 count=1 iflag=direct 2>/dev/null | tr -d '\\0')" \
+                   "$(dd if=/dev/vda bs=512 skip=4096 count=1 iflag=direct 2>/dev/null | tr -d '\\0')."
+            for tag, want in (("one", "n=1, disk=first."), ("two", "n=2, disk=secondmore."), ("one", "n=1, disk=first.")):
+                wirt("restore", name, tag)
+                m.send("")
+                m.pump(1)
+                got = m.run(show, 60)
+                if want not in " ".join(got.replace("\n", " ").split()):
+                    m.fail("after going back to %r: %r" % (tag, got))
+            if [line.split()[0] for line in wirt("snapshots", name).splitlines()] != ["one", "two"]:
+                m.fail("the list of snapshots is wrong")
+            wirt("snapshot", name, "one", "--delete")
+            wirt("restore", name, "one", status=2)
+            m.send("exit")
+            m.finish()
+        if [line.split()[0] for line in wirt("snapshots", name).splitlines()] != ["two"]:
+            raise Failed("a machine that has ended has lost its snapshots")
+        folder = os.path.join(d.path, "wirt", name)
+        if sorted(os.listdir(folder)) != ["two.disk-6", "two.wirt"]:
+            raise Failed("the folder has %r" % os.listdir(folder))
 
 
 def pause():
@@ -271,6 +310,7 @@ TESTS = [
     ("save: a boot in 3 pieces", lambda: boot_in_pieces(2), False),
     ("save: a boot, soft to interp", lambda: boot_in_pieces(1, "interp"), False),
     ("save: under load, virtio", lambda: under_load(3, "virtio", "virtio"), False),
+    ("save: snapshots", snapshots, False),
     ("save: pauses", pause, False),
     ("save: damaged files", damaged, False),
     ("save: 4 clones", lambda: clones(4, 512, small_clone), False),
