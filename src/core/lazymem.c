@@ -246,6 +246,7 @@ int lazy_start(struct lazy *l, void *(*thread)(void *opaque), struct err *e)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (r)
         return err_set(e, r, "%s: thread: %s", save_path(l->in), strerror(r));
+    pthread_setname_np(l->thread, "wirt-memory");
     l->m->lazy_owner = l;
     return 0;
 }
