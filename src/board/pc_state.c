@@ -56,15 +56,25 @@ static int check_whole(struct pc *pc, const struct pc_parts *l, struct err *e)
 }
 
 /* The guest would find what it has not written, or miss what it has. */
+static int check_kept(const struct disk_config *d, struct err *e)
+{
+    return d->snapshot
+               ? err_set(e, ENOTSUP,
+                         "%s: what the guest writes to it is thrown away when the machine ends: it "
+                         "cannot be saved",
+                         d->path)
+               : 0;
+}
+
 static int check_disks(const struct machine_config *c, struct err *e)
 {
-    for (unsigned i = 0; i < c->ndisks; i++)
-        if (c->disk[i].snapshot)
-            return err_set(e, ENOTSUP,
-                           "%s: what the guest writes to it is thrown away when the machine ends: "
-                           "it cannot be saved",
-                           c->disk[i].path);
-    return 0;
+    int r = 0;
+
+    for (unsigned i = 0; i < c->ndisks && !r; i++)
+        r = check_kept(&c->disk[i], e);
+    for (unsigned i = 0; i < c->usb.ndisks && !r; i++)
+        r = check_kept(&c->usb.disk[i], e);
+    return r;
 }
 
 static void wait_for_disks(struct pc *pc)
@@ -387,6 +397,8 @@ static int check_saved_disks(struct pc *pc, const struct save_in *in, struct err
     /* A machine that has run already brings its disks along. */
     for (unsigned i = 0; i < pc->cfg.ndisks && !r && pc->cfg.loading; i++)
         r = check_untouched(&pc->cfg.disk[i], in, c.realtime, e);
+    for (unsigned i = 0; i < pc->cfg.usb.ndisks && !r && pc->cfg.loading; i++)
+        r = check_untouched(&pc->cfg.usb.disk[i], in, c.realtime, e);
     return r;
 }
 
