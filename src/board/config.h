@@ -28,6 +28,7 @@ struct disk_config {
     enum disk_bus bus;
     bool readonly;
     bool snapshot; /* writes are thrown away at the end */
+    char *clone;   /* writes go to this overlay; malloc'ed; NULL = none */
     bool anew;     /* a machine that is loaded: another image than the saved one's, on purpose */
     const char *format;  /* a name of disk_format_name(); NULL = found out by looking */
     bool allow_external; /* files that the image names may lie outside its directory */

@@ -17,6 +17,7 @@ int pc_open_image(struct pc *pc, struct blk **b, const struct disk_config *d, st
 {
     struct disk_options o = {.readonly = d->readonly,
                              .snapshot = d->snapshot,
+                             .clone = d->clone,
                              .cache = d->cache,
                              .format = d->format,
                              .allow_external = d->allow_external,

@@ -131,6 +131,8 @@ int parse_disk(struct disk_config *d, const char *s, struct err *e)
             d->readonly = true;
         else if (n == 8 && !memcmp(opt, "snapshot", n))
             d->snapshot = true;
+        else if (n > 6 && !memcmp(opt, "clone=", 6) && !d->clone)
+            d->clone = strndup(opt + 6, n - 6);
         else if (n == 14 && !memcmp(opt, "allow-external", n))
             d->allow_external = true;
         else if (n > 7 && !memcmp(opt, "format=", 7) && disk_format_name(opt + 7, n - 7))
@@ -144,23 +146,26 @@ int parse_disk(struct disk_config *d, const char *s, struct err *e)
             memcpy(cache, opt + 6, n - 6);
             if (disk_cache_parse(&d->cache, cache, e)) {
                 free(name);
+                free(d->clone);
                 d->path = NULL;
                 return -EINVAL;
             }
         } else {
             free(name);
+            free(d->clone);
             d->path = NULL;
-            return err_set(
-                e, EINVAL,
-                "\"%.*s\" is none of bus=ide, bus=virtio, readonly, snapshot, "
-                "cache=MODE, format=NAME, allow-external, vhd-size=chs, vhd-size=current",
-                (int)n, opt);
+            return err_set(e, EINVAL,
+                           "\"%.*s\" is none of bus=ide, bus=virtio, readonly, snapshot, "
+                           "clone=FILE, cache=MODE, format=NAME, allow-external, vhd-size=chs, "
+                           "vhd-size=current",
+                           (int)n, opt);
         }
     }
     if (*name)
         return 0;
     free(name);
-    d->path = NULL;
+    free(d->clone);
+    d->path = d->clone = NULL;
     return err_set(e, EINVAL, "\"%s\" names no file", s);
 }
 

@@ -19,8 +19,8 @@ int parse_uuid(u8 uuid[16], const char *s, struct err *e);
 int parse_pv(enum xen_mode *x, const char *s, struct err *e);
 /* "utc", "localtime" or "2026-01-31T12:00:00". */
 int parse_rtc(struct machine_config *m, const char *s, struct err *e);
-/* FILE[,bus=ide|virtio][,readonly][,snapshot][,cache=MODE][,format=raw]; a doubled comma is one of
- * the name.  d->path is malloc'ed. */
+/* FILE[,bus=ide|virtio][,readonly][,snapshot][,clone=FILE][,cache=MODE][,format=NAME]
+ * [,allow-external]; a doubled comma is one of the name.  d->path and d->clone are malloc'ed. */
 int parse_disk(struct disk_config *d, const char *s, struct err *e);
 
 /* [uhci,|xhci,]none|tablet|keyboard|storage=FILE..., added to what is there; disk[].path is

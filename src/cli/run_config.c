@@ -465,12 +465,18 @@ int run_config_parse(struct run_config *c, int argc, char **argv, struct err *e)
     return r;
 }
 
+static void free_disk(struct disk_config *d)
+{
+    free((char *)d->path);
+    free(d->clone);
+}
+
 void run_config_free(struct run_config *c)
 {
     for (unsigned i = 0; i < c->m.ndisks; i++)
-        free((char *)c->m.disk[i].path);
+        free_disk(&c->m.disk[i]);
     for (unsigned i = 0; i < c->m.usb.ndisks; i++)
-        free((char *)c->m.usb.disk[i].path);
+        free_disk(&c->m.usb.disk[i]);
     for (unsigned i = 0; i < c->nqmps; i++)
         free(c->qmp[i]);
     saved_free(&c->saved);

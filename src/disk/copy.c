@@ -148,7 +148,8 @@ static int write_piece(struct disk_copy *c, u64 off, const u8 *buf, u64 len, con
 static int write_packed(struct disk_copy *c, struct walk *w, struct walk_piece *p, struct err *e)
 {
     u64 unit = c->to->unit, n = 0;
-    u8 *packed = p->buf + 2 * w->chunk; /* a unit's room each */
+    u64 room = c->to->packs ? 2 * unit : unit - 512; /* it must be smaller if there is a choice */
+    u8 *packed = p->buf + w->chunk;                  /* two units' room each */
     u32 len[2 * CHUNK / 512];
     int r;
 
@@ -159,7 +160,7 @@ static int write_packed(struct disk_copy *c, struct walk *w, struct walk_piece *
             memset(in + (p->len - pos), 0, unit - (p->len - pos));
         len[n] = mem_is_zero(in, unit)
                      ? UINT32_MAX
-                     : (u32)c->to->fmt->deflate(c->to, in, packed + pos, unit - 512);
+                     : (u32)c->to->fmt->deflate(c->to, in, packed + 2 * pos, room);
     }
     r = walk_turn(w, p);
     n = 0;
@@ -167,7 +168,7 @@ static int write_packed(struct disk_copy *c, struct walk *w, struct walk_piece *
         if (len[n] == UINT32_MAX)
             continue;
         if (len[n])
-            r = img_store_deflated(c->to, p->off + pos, packed + pos, len[n]);
+            r = img_store_deflated(c->to, p->off + pos, packed + 2 * pos, len[n]);
         if (!len[n] || r == -EEXIST)
             r = img_write(c->to, p->off + pos, p->buf + pos, min(unit, p->len - pos));
         if (r)
@@ -247,7 +248,8 @@ int disk_copy(struct disk_copy *c, struct err *e)
 
     if (c->to->packs)
         c->compress = true;
-    if (c->compress && (!c->to->fmt->deflate || c->to->parent))
+    if (c->compress &&
+        ((!(c->to->fmt->caps & DISK_CAN_COMPRESS) && !c->to->packs) || c->to->parent))
         return err_set(e, EOPNOTSUPP, "%s: compressed %s images%s cannot be made",
                        c->to_name ? c->to_name : c->to->path, c->to->fmt->title,
                        c->to->parent ? " over a backing file" : "");

@@ -34,9 +34,20 @@ const char *disk_format_name(const char *name, size_t len)
 
 int disk_open(struct blk **b, const char *path, const struct disk_options *o, struct err *e)
 {
+    struct disk_options own;
     struct img *im;
-    int r = img_open(&im, path, o, e);
+    int r = 0;
 
+    if (o && o->clone) {
+        r = disk_clone(path, o, e);
+        own = *o;
+        own.format = "qcow2";
+        own.allow_external = true; /* the one that the user named */
+        path = o->clone;
+        o = &own;
+    }
+    if (!r)
+        r = img_open(&im, path, o, e);
     if (r)
         return r;
     *b = &im->b;

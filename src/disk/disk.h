@@ -26,7 +26,8 @@ enum disk_cache {
 
 struct disk_options {
     bool readonly;
-    bool snapshot; /* writes go to a temporary file that disappears at close */
+    bool snapshot;     /* writes go to a temporary file that disappears at close */
+    const char *clone; /* writes go to this overlay, which is made when it is not there; or NULL */
     enum disk_cache cache;
     const char *format;   /* NULL = look; "raw", "qcow2"... */
     const char *vhd_size; /* of VHD images: "chs", "current"; NULL = as their creator meant it */

@@ -55,6 +55,12 @@ int aio_execute(const struct disk_file *f, const struct blk_req *r);
 int disk_iov_slice(struct iovec *out, int nout, const struct iovec *iov, int niov, u64 off,
                    u64 len);
 
+/* ---- clone.c ---- */
+
+/* Makes o->clone, or checks that it is an overlay over the image at path.  One line that names the
+ * file. */
+int disk_clone(const char *path, const struct disk_options *o, struct err *e);
+
 /* ---- overlay.c ---- */
 
 /* Puts a throw-away layer over base, and owns it then (closed on error too). */
