@@ -4,7 +4,7 @@
 
   tests/format/disk_cli.py --wirt build/wirt [TEST...]
 """
-import argparse, json, os, random, resource, shutil, signal, subprocess, sys, tempfile, time
+import argparse, json, os, random, re, resource, shutil, signal, subprocess, sys, tempfile, time
 
 MIB = 1 << 20
 WIRT = None
@@ -110,6 +110,54 @@ def test_compress():
     if HAVE_QEMU:
         qemu("check", "c.qcow2")
         qemu("compare", "a.img", "c.qcow2")
+
+
+def test_subformats():
+    noise("a.img", 3)
+    for fmt, options in (("vmdk", "subformat=monolithicFlat"), ("vmdk", "subformat=twoGbMaxExtentSparse"),
+                         ("vmdk", "subformat=streamOptimized"), ("vpc", "subformat=fixed"), ("vdi", "static=on"),
+                         ("vhdx", "subformat=fixed"), ("vhdx", "block_size=32M"), ("qcow2", "data_file=ext.data"),
+                         ("qcow2", "extended_l2=on,cluster_size=128k"), ("qcow2", "preallocation=metadata")):
+        name = "b-" + re.sub(r"\W", "-", options) + "." + fmt
+        wirt("convert", "-O", fmt, "-o", options, "a.img", name)
+        wirt("compare", "a.img", name)
+        if HAVE_QEMU:
+            qemu("compare", "-F", fmt, "a.img", name)
+    assert not leftovers() and os.path.exists("ext.data")
+    refused("exists already", "convert", "-O", "qcow2", "-o", "data_file=ext.data", "a.img", "c.qcow2")
+    refused("cannot be made", "convert", "-c", "-O", "vmdk", "a.img", "c.vmdk")
+    assert not os.path.exists("c.vmdk")
+
+
+def run(disk):
+    """Starts a machine and ends it as soon as it runs."""
+    name = "disk-cli-%d" % os.getpid()
+    p = subprocess.Popen([WIRT, "run", "--serial", "none", "--net", "none", "--name", name, "--disk", disk],
+                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while p.poll() is None and name not in subprocess.run([WIRT, "list", "--names"], stdout=subprocess.PIPE, text=True).stdout.split():
+        assert time.monotonic() < deadline, "the machine did not start"
+        time.sleep(0.05)
+    p.terminate()
+    return p.communicate()[1]
+
+
+def test_run_clone():
+    make("a.img", MIB, [(0, b"x" * 512)])
+    make("c.img", MIB, [])
+    for f in writable():
+        os.makedirs(f)
+        wirt("convert", "-O", f, "a.img", f + "/base." + f)
+        for _ in range(2): # made, and used again
+            said = run(f + "/base." + f + ",clone=my." + f)
+            assert said == "", said
+            wirt("compare", "--allow-external", "a.img", "my." + f)
+        info = json.loads(wirt("info", "--output", "json", "my." + f))
+        assert info["format"] == "qcow2" and info["backing-filename"] == os.path.realpath(f + "/base." + f), info
+    assert "is no clone of" in run("c.img,clone=my.raw")
+    assert "is no clone of" in run("c.img,clone=qcow2/base.qcow2")
+    assert "No such file" in run("nothing.img,clone=new.qcow2")
+    assert not os.path.exists("new.qcow2") and not os.path.exists("new.qcow2.part")
 
 
 def test_overlay():
