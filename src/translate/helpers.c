@@ -186,8 +186,21 @@ static bool kicked(const struct soft *sc)
     return __atomic_load_n(&sc->kick, __ATOMIC_RELAXED);
 }
 
+/* A kick comes at any time: it finds the blocks that run most. */
+static void found_running(struct soft *sc, u32 block)
+{
+    struct block *b = &sc->blocks[block];
+
+    if (b->hot || !b->body || sc->lockstep || sc->cpages[b->cpage].key & KEY_PLAIN)
+        return;
+    b->hot = true;
+    vec_save(sc);
+    block_drop(sc, b);
+}
+
 const void *help_leave(struct soft *sc, struct site *st, u64 unused)
 {
+    found_running(sc, st->block);
     return leave(sc, st->rip);
 }
 
@@ -242,8 +255,10 @@ const void *help_cross(struct soft *sc, struct site *st, u64 unused)
 const void *help_jump(struct soft *sc, struct site *st, u64 target)
 {
     sc->stats.jump_misses++;
-    if (kicked(sc))
+    if (kicked(sc)) {
+        found_running(sc, st->block);
         return leave(sc, target);
+    }
     struct block *b = soft_block(sc, target);
     if (!b)
         return leave(sc, target);
@@ -344,7 +359,7 @@ static const void *shared_miss(struct soft *sc, struct site *st, u64 lin, enum t
  * from now on. */
 static bool place_moved(struct soft *sc, const struct site *st, u64 lin)
 {
-    enum { OFTEN = 16384 /* cycles */, TIMES = 32 };
+    enum { OFTEN = 4096 /* cycles */, TIMES = 32 };
     struct place *p = &sc->places[st->place];
     u32 at = tlb_index(lin) * (u32)sizeof(struct tlb_entry);
     u64 now = __builtin_ia32_rdtsc();

@@ -133,7 +133,8 @@ static const struct operand *memory_of(const struct insn *i, unsigned *n)
     return NULL;
 }
 
-/* AH to BH beside an address that needs REX: exchange it with the low byte for the while. */
+/* AH to BH beside an address that needs REX: stored from S0; else exchanged with the low byte for the
+ * while. */
 static void emit_high_byte(struct trans *t, struct tinsn *ti, struct ememory m)
 {
     struct insn low = ti->i;
@@ -142,6 +143,20 @@ static void emit_high_byte(struct trans *t, struct tinsn *ti, struct ememory m)
     for (unsigned n = 0; n < low.nops; n++)
         if (low.opnd[n].kind == OPND_GPR8H)
             low.opnd[n].kind = OPND_GPR;
+    if (low.op == OP_mov && low.opnd[0].kind == OPND_MEM) { /* a store: from S0 */
+        if (m.index != NOREG) {
+            emit_rm(t->e, X_LEA | E_W, S1, m);
+            m = mem_at(S1, 0);
+        }
+        emit8(t->e, 0xc4); /* rorx S0d, r, 8 */
+        emit8(t->e, 0x63);
+        emit8(t->e, 0x7b);
+        emit8(t->e, 0xf0);
+        emit8(t->e, (u8)(0xc0 | (S0 & 7) << 3 | r));
+        emit8(t->e, 8);
+        emit_insn(t->e, &low, ti->raw, &m, S0);
+        return;
+    }
     emit8(t->e, 0x86);
     emit8(t->e, (u8)(0xc0 | r << 3 | (r + 4)));
     emit_insn(t->e, &low, ti->raw, &m, r);

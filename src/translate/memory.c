@@ -10,9 +10,10 @@
  *      mov  S1, gs:[S1 + tlb + host]
  *      op   [S0 + S1]
  *
- * The place is where this site's last access was (the stack has one for all its sites), so that the
- * data does not wait for it to be computed; when that was in another page, the tag does not match
- * and the slow way puts it right.  A site that often moves is made to compute it: rorx, and.
+ * The stack's place is where its last access was.  Others are computed (rorx, and), but in blocks
+ * that a kick found running: there it is where this site's last access was, so that the data does
+ * not wait for the computing.  When that was in another page, the tag does not match and the slow
+ * way puts it right; a site that often moves is made to compute it again.
  *
  * An address that is known while translating needs only a compare of its entry's tag.
  *
@@ -211,8 +212,10 @@ static struct ememory check(struct trans *t, struct check *c)
 
     if (c->stack)
         emit_rm(e, X_MOV_LOAD, S1, mem_gs(mem_stack_place(t)));
-    else
+    else if (t->hot)
         guess_place(t, c);
+    else
+        mem_place(e);
     emit_rm(e, X_XOR_LOAD | E_W, S0, mem_gs_index(S1, tag_off(t, c->write)));
     if (c->align) {
         emit_rr(e, X_TEST_MI | E_W, 0, S0);

@@ -64,6 +64,7 @@ struct block {
     u16 off, len;       /* guest bytes inside the page */
     u16 dep_lo, dep_hi; /* bytes of the page that flag analysis looked at */
     u16 live;           /* arithmetic flags wanted at its start */
+    bool hot;           /* was seen running: its checks guess (memory.c) */
     u32 entry;          /* code cache offset that jumps go to; see CHECK_BYTES */
     u32 body;           /* of the current translation; 0 = stale */
     u32 primary;        /* not 0: stands for that block's bytes in its second page */

@@ -232,6 +232,7 @@ struct block *translate_block(struct soft *sc, u32 cpage, u64 rip, const u8 *cod
     if (!b)
         return NULL;
     t->block = (u32)(b - sc->blocks);
+    t->hot = b->hot;
     t->nfixes = 0;
     labels_find(t);
     flags_analyse(t);
