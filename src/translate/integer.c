@@ -133,8 +133,8 @@ static const struct operand *memory_of(const struct insn *i, unsigned *n)
     return NULL;
 }
 
-/* AH to BH beside an address that needs REX: stored from S0; else exchanged with the low byte for the
- * while. */
+/* AH to BH beside an address that needs REX: stored from S0; else exchanged with the low byte for
+ * the while. */
 static void emit_high_byte(struct trans *t, struct tinsn *ti, struct ememory m)
 {
     struct insn low = ti->i;
