@@ -26,8 +26,8 @@ struct pc_parts {
 /* All parts, in the order in which they are to be loaded. */
 void pc_list_parts(struct pc *pc, struct pc_parts *list);
 
-/* Disk i, for all there are: the IDE function's four places, floppy drives, virtio and USB disks; *b
- * NULL: an empty drive.  False behind the last. */
+/* Disk i, for all there are: the IDE function's four places, floppy drives, virtio and USB disks;
+ * *b NULL: an empty drive.  False behind the last. */
 bool pc_disk(struct pc *pc, unsigned i, struct blk **b);
 /* With the machine paused: disk requests under way and timers that are due come to their end, and
  * what was written is on the disks. */

@@ -33,7 +33,7 @@ struct run_config {
     char *qmp[RUN_QMP_MAX]; /* paths */
     unsigned nqmps;
     bool have_uuid, have_name;
-    struct xlcfg *xl; /* what a Xen configuration file gave, NULL = none */
+    struct xlcfg *xl;           /* what a Xen configuration file gave, NULL = none */
     struct saved_options saved; /* what the machine is made of */
     const char *load;           /* a saved machine; NULL = none */
     struct save_in *in;         /* it, open */

@@ -115,8 +115,8 @@ void ata_dma_started(struct ata_channel *c);
  * is no longer used when this returns 0; -EBUSY while a request is under way. */
 int ata_change_medium(struct ata_channel *c, unsigned drive, struct blk *b);
 
-/* Waits until no disk request is under way; the host must not touch the channel meanwhile.  Takes the
- * lock. */
+/* Waits until no disk request is under way; the host must not touch the channel meanwhile.  Takes
+ * the lock. */
 void ata_drain(struct ata_channel *c);
 
 extern const struct state_desc ata_channel_state; /* of struct ata_channel, between requests */

@@ -29,7 +29,7 @@ enum {
     RECONNECT_SECONDS = 10,
     BLOCK_MAX = 64 << 10, /* the server's smallest block */
     PAYLOAD = 32 << 20,   /* bytes of a read or write, where the server says nothing */
-    ZERO_BUF = 1 << 20, /* zeros sent at once to a server that knows no zeroing */
+    ZERO_BUF = 1 << 20,   /* zeros sent at once to a server that knows no zeroing */
     ZERO_CHUNK = 1 << 30,
 };
 

@@ -29,8 +29,9 @@ bool tcache_full(const struct tcache *c); /* half of it is dirty */
 /* Writes the dirty pieces of a stage; then tcache_done() says whether they are on the disk. */
 int tcache_write(struct tcache *c, unsigned stage);
 void tcache_done(struct tcache *c, bool ok);
-/* For formats that write through a log: hands the next dirty piece of a stage to `copy` (size bytes)
- * instead of writing it; false = there is none.  tcache_done() afterwards, as for tcache_write(). */
+/* For formats that write through a log: hands the next dirty piece of a stage to `copy` (size
+ * bytes) instead of writing it; false = there is none.  tcache_done() afterwards, as for
+ * tcache_write(). */
 bool tcache_take(struct tcache *c, unsigned stage, u64 *off, u8 *copy);
 /* Forgets what it knows of off..off+len, changes too. */
 void tcache_drop(struct tcache *c, u64 off, u64 len);

@@ -192,7 +192,8 @@ static int try_parent(struct img *im, const char *name, struct err *e)
         img_close_parent(im);
         return 1;
     }
-    if (!memcmp(modified, none, sizeof(none)) || !memcmp(p->header + VH_UUID_MODIFY, modified, GUID_LEN))
+    if (!memcmp(modified, none, sizeof(none)) ||
+        !memcmp(p->header + VH_UUID_MODIFY, modified, GUID_LEN))
         return 0;
     img_close_parent(im);
     return 2;

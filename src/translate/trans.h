@@ -78,7 +78,7 @@ struct trans {
     u32 tlb; /* offset of the TLB in struct soft */
     bool code64;
     bool plain;           /* KEY_PLAIN */
-    bool hot; /* block.hot */
+    bool hot;             /* block.hot */
     s32 sp_owed;          /* RSP is to be this much higher: see sp_defers() */
     u8 held, held_before; /* share slot + 1 whose contents S1 has after, before this instruction */
     unsigned ngroups;
