@@ -420,6 +420,7 @@ static int ns16550_loaded(void *obj, struct err *e)
     bool timeout = u->timeout;
 
     pthread_mutex_lock(&u->lock);
+    u->lsr &= LSR_ERRORS;
     restart_timeout(u);
     u->timeout = timeout;
     u->refused = u->chr;
