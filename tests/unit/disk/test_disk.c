@@ -59,9 +59,9 @@ static void test_refusals(void **state)
     strcpy(path, make_file("q", 4096, 0));
     int fd = open(path, O_WRONLY);
 
-    assert_int_equal(write(fd, "QED\0", 4), 4);
+    assert_int_equal(write(fd, "COWD", 4), 4);
     close(fd);
-    expect_refused(path, &o, EINVAL, "QED");
+    expect_refused(path, &o, EINVAL, "ESX redo log");
     o.format = "raw";
     struct blk *b;
 
