@@ -96,9 +96,10 @@ int qmp_call(struct qmp_client *c, const char *command, json_t *args, json_t **r
     json_decref(o);
     if (!text)
         return err_set(e, EINVAL, "%s: not UTF-8", command);
-    int r = send_all(c, text, strlen(text), e);
-    if (!r)
-        r = send_all(c, "\n", 1, e);
+    size_t n = strlen(text);
+    text[n] =
+        '\n'; /* over the final 0: a command that ends the machine may leave no time for more */
+    int r = send_all(c, text, n + 1, e);
     free(text);
     while (!r) {
         json_t *m, *v;

@@ -24,7 +24,7 @@ enum {
     S1 = R11, /* scratch: TLB entry, then host page; the site record when leaving */
 
     CACHE_BYTES = 32 << 20,
-    CACHE_TRIM = 1 << 20,
+    CACHE_TRIM = 256 << 10,
     CACHE_SLACK = 64 << 10, /* no block is longer than this */
     BLOCK_INSNS = 64,
     BLOCKS_MAX = 1 << 18,
