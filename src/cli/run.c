@@ -11,6 +11,7 @@
 #include "control/control.h"
 #include "control/place.h"
 #include "core/lazymem.h"
+#include "kvm/trial.h"
 #include "ui/chardev.h"
 #include "ui/display_text.h"
 #include "ui/screenshot.h"
@@ -64,9 +65,38 @@ static void on_signal(void *opaque, int sig)
         quit(opaque);
 }
 
-static const struct engine_ops *find_engine(const char *name)
+/* `auto`: KVM where it is a whole and fast processor, and nothing is asked of it that only the
+ * software engines do. */
+static const struct engine_ops *choose_engine(const struct run_config *c)
 {
-    return strcmp(name, "interp") ? &engine_soft : &engine_interp;
+    struct kvm_trial t = {0};
+    const char *why = c->check               ? "--check compares the software engines"
+                      : c->perf_map          ? "--perf-map is about translated code"
+                      : c->m.xen != XEN_NONE ? "Xen's interface needs it"
+                                             : NULL;
+    if (!why) {
+        kvm_trial(&t, true);
+        why = t.why;
+    }
+    if (c->verbose && *why)
+        fprintf(stderr, "wirt: engine soft: %s%s\n", t.exists ? "/dev/kvm: " : "", why);
+    else if (c->verbose)
+        fprintf(stderr, "wirt: engine kvm: 1000 turns of a loop take %.0f us in it\n", t.loop_us);
+    return *why ? &engine_soft : &engine_kvm;
+}
+
+static int find_engine(const struct run_config *c, const struct engine_ops **engine, struct err *e)
+{
+    if (!strcmp(c->engine, "auto"))
+        *engine = choose_engine(c);
+    else if (!strcmp(c->engine, "kvm"))
+        *engine = &engine_kvm;
+    else
+        *engine = strcmp(c->engine, "interp") ? &engine_soft : &engine_interp;
+    if (*engine == &engine_kvm && c->m.xen != XEN_NONE)
+        return err_set(e, ENOTSUP,
+                       "--engine kvm does not offer Xen's interface: soft and interp do");
+    return 0;
 }
 
 static int open_chardevs(struct run *r, struct err *e)
@@ -190,6 +220,7 @@ static int open_machine(struct run *r, struct err *e)
     struct run_config *c = &r->c;
     struct cpu_config cpu = {c->m.cpus, c->cpu, c->check, c->perf_map};
     const struct stdio_keys keys = {quit, reset, power_button, r};
+    const struct engine_ops *engine = NULL;
     int ret = check_memory(c->m.memory, e);
     if (!ret)
         ret = vm_init(&r->vm, c->m.name, c->m.memory, e);
@@ -201,7 +232,9 @@ static int open_machine(struct run *r, struct err *e)
         return err_prefix(e, "--trace");
     ret = signals_open(&r->signals, r->vm.loop, on_signal, r, e);
     if (!ret)
-        ret = vm_open_cpus(&r->vm, find_engine(c->engine), &cpu, e);
+        ret = find_engine(c, &engine, e);
+    if (!ret)
+        ret = vm_open_cpus(&r->vm, engine, &cpu, e);
     if (ret)
         return ret;
     ret = open_chardevs(r, e);

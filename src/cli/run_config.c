@@ -258,7 +258,7 @@ static int take_machine(struct run_config *c, int id, const char *arg, struct er
 
 static int take_option(void *opaque, int id, const char *arg, struct err *e)
 {
-    static const char *const engines[] = {"auto", "soft", "interp", NULL};
+    static const char *const engines[] = {"auto", "kvm", "soft", "interp", NULL};
     struct run_config *c = opaque;
     switch (id) {
     case OPT_LOAD:
@@ -284,6 +284,9 @@ static int take_option(void *opaque, int id, const char *arg, struct err *e)
     case OPT_ENGINE:
         c->engine = arg;
         return min(check_word(arg, engines, e), 0);
+    case OPT_VERBOSE:
+        c->verbose = true;
+        return 0;
     case OPT_CHECK:
         c->check = true;
         return 0;

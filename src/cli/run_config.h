@@ -18,9 +18,9 @@ enum display_kind { DISPLAY_NONE, DISPLAY_TEXT };
 
 struct run_config {
     struct machine_config m; /* without its chardevs */
-    const char *engine;      /* "auto", "soft", "interp" */
+    const char *engine;      /* "auto", "kvm", "soft", "interp" */
     const char *cpu;
-    bool check, stats, perf_map, no_reboot, snapshot, help;
+    bool verbose, check, stats, perf_map, no_reboot, snapshot, help;
     const char *trace; /* NULL = none */
     enum display_kind display;
     struct vnc_config vnc[RUN_VNC_MAX];

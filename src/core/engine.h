@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The engine seam: how a machine's processors execute.  `soft` (src/translate), `interp` (src/cpu)
- * and later `kvm` stand behind it.
+ * and `kvm` (src/kvm) stand behind it.
  */
 #ifndef WIRT_CORE_ENGINE_H
 #define WIRT_CORE_ENGINE_H
@@ -51,5 +51,6 @@ struct engine_ops {
 
 extern const struct engine_ops engine_interp; /* src/cpu/engine_interp.c */
 extern const struct engine_ops engine_soft;   /* src/translate/engine_soft.c */
+extern const struct engine_ops engine_kvm;    /* src/kvm/engine_kvm.c */
 
 #endif

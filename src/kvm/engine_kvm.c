@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The engine `kvm`: the run loop around KVM_RUN, and the engine seam.
+ *
+ * Interrupt controllers are Wirt's own; KVM delivers the vector that the local APIC gives
+ * (KVM_INTERRUPT), and says when it can (interrupt window).  HLT, INIT, SIPI and the MSRs of APIC
+ * and TSC are done here with the software engines' functions.
+ *
+ * What KVM cannot run (its emulator does not know an instruction, a mode that the host has no means
+ * for, code in a device) the interpreter runs: the state is fetched, some instructions are
+ * interpreted, and the state is given back.
+ */
+#include "kvm/kvm.h"
+
+#include "cpu/interp.h"
+#include "cpu/mmu.h"
+#include "cpu/msr.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    EV_LEAVE = VCPU_PAUSE | VCPU_STOP | VCPU_RESET,
+    EV_LOOK = EV_LEAVE | VCPU_NMI | VCPU_INIT | VCPU_SIPI | VCPU_FLUSH | VCPU_CODE | VCPU_CALL,
+    STRETCH_MIN = 1,
+    STRETCH_MAX = 256,
+};
+
+/* What is to be done after an exit. */
+enum after { GO_ON, INTERPRET, TRIPLE, FAILED };
+
+int kvm_kick_signal(void)
+{
+    return SIGRTMIN;
+}
+
+/* ---------------------------------------------------------------- exits -- */
+
+static void on_pio(struct engine_vcpu *k)
+{
+    const struct kvm_run *r = k->run;
+    struct bus *b = &k->c.vm->pio;
+    u8 *p = (u8 *)r + r->io.data_offset;
+
+    for (u32 i = 0; i < r->io.count; i++, p += r->io.size) {
+        u32 v = 0;
+        if (r->io.direction == KVM_EXIT_IO_OUT) {
+            memcpy(&v, p, r->io.size);
+            bus_write(b, r->io.port, r->io.size, v);
+        } else {
+            v = (u32)bus_read(b, r->io.port, r->io.size);
+            memcpy(p, &v, r->io.size);
+        }
+    }
+    k->stats.pio++;
+}
+
+/* Writes to memory come here too, from read-only slots (shadow RAM that reads from ROM). */
+static void on_mmio(struct engine_vcpu *k)
+{
+    struct kvm_run *r = k->run;
+    struct vm *vm = k->c.vm;
+    u64 gpa = r->mmio.phys_addr & __atomic_load_n(&vm->a20_mask, __ATOMIC_ACQUIRE), v = 0;
+    unsigned len = min(r->mmio.len, 8u);
+
+    k->stats.mmio++;
+    if (!r->mmio.is_write) {
+        v = bus_read(&vm->mmio, gpa, len);
+        memcpy(r->mmio.data, &v, len);
+        return;
+    }
+    const struct region *to = bus_find(&vm->mmio, gpa);
+    memcpy(&v, r->mmio.data, len);
+    if (to && !to->ops)
+        mem_write(&vm->dma, gpa, &v, len);
+    else
+        bus_write(&vm->mmio, gpa, len, v);
+}
+
+static void on_msr(struct engine_vcpu *k, bool write)
+{
+    struct kvm_run *r = k->run;
+    u64 v = 0;
+    bool ok;
+
+    k->stats.msr++;
+    if (write) {
+        ok = msr_write(&k->c, r->msr.index, r->msr.data);
+    } else {
+        ok = msr_read(&k->c, r->msr.index, &v);
+        r->msr.data = v;
+    }
+    r->msr.error = !ok;
+    trace(&k->c.vm->trace, msr, "cpu%u: %s %#x: %#llx%s", k->c.vcpu->index,
+          write ? "wrmsr" : "rdmsr", r->msr.index, (unsigned long long)r->msr.data,
+          ok ? "" : ", #GP");
+}
+
+static enum after on_failure(struct engine_vcpu *k)
+{
+    const struct kvm_run *r = k->run;
+
+    k->stats.failures++;
+    trace(&k->c.vm->trace, cpu, "cpu%u: KVM cannot: exit %u, %u", k->c.vcpu->index, r->exit_reason,
+          r->exit_reason == KVM_EXIT_INTERNAL_ERROR ? r->internal.suberror : 0);
+    return INTERPRET;
+}
+
+static enum after after_exit(struct engine_vcpu *k)
+{
+    k->completes = false;
+    switch (k->run->exit_reason) {
+    case KVM_EXIT_IO:
+        on_pio(k);
+        k->completes = true;
+        return GO_ON;
+    case KVM_EXIT_MMIO:
+        on_mmio(k);
+        k->completes = true;
+        return GO_ON;
+    case KVM_EXIT_X86_RDMSR:
+    case KVM_EXIT_X86_WRMSR:
+        on_msr(k, k->run->exit_reason == KVM_EXIT_X86_WRMSR);
+        k->completes = true;
+        return GO_ON;
+    case KVM_EXIT_HLT:
+        k->stats.hlt++;
+        k->c.s.halted = true;
+        return GO_ON;
+    case KVM_EXIT_IRQ_WINDOW_OPEN:
+        k->stats.window++;
+        return GO_ON;
+    case KVM_EXIT_INTR:
+    case KVM_EXIT_SET_TPR:
+        k->stats.other++;
+        return GO_ON;
+    case KVM_EXIT_SHUTDOWN:
+        return TRIPLE;
+    case KVM_EXIT_INTERNAL_ERROR:
+    case KVM_EXIT_FAIL_ENTRY:
+    case KVM_EXIT_EXCEPTION:
+    case KVM_EXIT_UNKNOWN:
+        return on_failure(k);
+    default:
+        fprintf(stderr, "wirt: vCPU %u: KVM left for a reason that is not known here, %u\n",
+                k->c.vcpu->index, k->run->exit_reason);
+        return FAILED;
+    }
+}
+
+void kvm_complete(struct engine_vcpu *k)
+{
+    while (k->completes) {
+        k->run->immediate_exit = 1;
+        int r = ioctl(k->fd, KVM_RUN, 0);
+        k->run->immediate_exit = 0;
+        k->completes = false;
+        if (!r)
+            after_exit(k);
+    }
+}
+
+/* ------------------------------------------------------------- entering -- */
+
+static void kick(struct engine_vcpu *k)
+{
+    if (__atomic_load_n(&k->inside, __ATOMIC_SEQ_CST))
+        syscall(SYS_tgkill, getpid(), __atomic_load_n(&k->tid, __ATOMIC_RELAXED),
+                kvm_kick_signal());
+}
+
+/* Takes the kick that made KVM_RUN come back. */
+static void take_kick(struct engine_vcpu *k)
+{
+    const struct timespec now = {0};
+    sigset_t set;
+
+    k->stats.kicks++;
+    sigemptyset(&set);
+    sigaddset(&set, kvm_kick_signal());
+    sigtimedwait(&set, NULL, &now);
+}
+
+/* The map changed: has every vCPU leave KVM_RUN and makes new slots. */
+static int renew_slots(struct engine *en)
+{
+    const struct timespec nap = {0, 20000};
+    int r = 0;
+
+    pthread_mutex_lock(&en->lock);
+    u32 gen = __atomic_load_n(&en->map_gen, __ATOMIC_ACQUIRE);
+    if (en->slots_gen != gen) {
+        __atomic_store_n(&en->closed, true, __ATOMIC_SEQ_CST);
+        for (unsigned i = 0; i < en->vm->ncpus; i++) {
+            struct engine_vcpu *o = en->vm->vcpu[i].e;
+            if (!o)
+                continue;
+            kick(o);
+            while (__atomic_load_n(&o->inside, __ATOMIC_SEQ_CST))
+                nanosleep(&nap, NULL);
+        }
+        r = kvm_slots_sync(en);
+        __atomic_store_n(&en->slots_gen, gen, __ATOMIC_RELEASE);
+        __atomic_store_n(&en->closed, false, __ATOMIC_SEQ_CST);
+    }
+    pthread_mutex_unlock(&en->lock);
+    return r;
+}
+
+/* Says that this vCPU goes in; false: it must not now. */
+static bool go_in(struct engine_vcpu *k)
+{
+    struct engine *en = k->en;
+
+    __atomic_store_n(&k->inside, 1, __ATOMIC_SEQ_CST);
+    u32 ev = vcpu_events(k->c.vcpu);
+    if (likely(!(ev & EV_LOOK) && !(ev & VCPU_INTR && !k->run->request_interrupt_window) &&
+               !__atomic_load_n(&en->closed, __ATOMIC_SEQ_CST)))
+        return true;
+    __atomic_store_n(&k->inside, 0, __ATOMIC_SEQ_CST);
+    return false;
+}
+
+/* The guest's TSC is the machine's clock. */
+static void set_tsc(struct engine_vcpu *k)
+{
+    u64 offset = clock_tsc_offset(k->c.vm->clock) + (u64)k->c.s.tsc_offset;
+    struct kvm_device_attr a = {
+        .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (u64)&offset};
+
+    if (likely(k->tsc_known && k->tsc == offset))
+        return;
+    if (k->en->tsc_offset) {
+        ioctl(k->fd, KVM_SET_DEVICE_ATTR, &a);
+    } else {
+        struct {
+            struct kvm_msrs head;
+            struct kvm_msr_entry entry;
+        } m = {.head.nmsrs = 1, .entry = {.index = 0x10}};
+        m.entry.data = __builtin_ia32_rdtsc() + offset;
+        ioctl(k->fd, KVM_SET_MSRS, &m);
+    }
+    k->tsc = offset;
+    k->tsc_known = true;
+}
+
+static enum after enter(struct engine_vcpu *k)
+{
+    const struct vcpu_intc *ic = &k->c.vcpu->intc;
+    struct kvm_run *run = k->run;
+    u8 tpr = ic->get_tpr ? ic->get_tpr(ic->opaque) : 0;
+
+    if (unlikely(__atomic_load_n(&k->en->slots_gen, __ATOMIC_ACQUIRE) !=
+                 __atomic_load_n(&k->en->map_gen, __ATOMIC_ACQUIRE)) &&
+        renew_slots(k->en))
+        return FAILED;
+    set_tsc(k);
+    run->cr8 = tpr;
+    if (!go_in(k))
+        return GO_ON;
+    int r = ioctl(k->fd, KVM_RUN, 0), code = errno;
+    __atomic_store_n(&k->inside, 0, __ATOMIC_SEQ_CST);
+    k->stats.runs++;
+    k->ready = run->ready_for_interrupt_injection;
+    if (ic->set_tpr && run->cr8 != tpr)
+        ic->set_tpr(ic->opaque, (u8)run->cr8);
+    if (!r)
+        return after_exit(k);
+    k->completes = false;
+    if (code == EINTR) {
+        take_kick(k);
+        return GO_ON;
+    }
+    if (code == EAGAIN)
+        return GO_ON;
+    if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR || code == ENOSYS)
+        return on_failure(k);
+    fprintf(stderr, "wirt: vCPU %u: KVM_RUN: %s\n", k->c.vcpu->index, strerror(code));
+    return FAILED;
+}
+
+/* --------------------------------------------------------------- events -- */
+
+static void serve_requests(struct engine_vcpu *k, u32 ev)
+{
+    struct cpu *c = &k->c;
+
+    if (ev & VCPU_CODE)
+        mmu_sync_code(c);
+    if (ev & VCPU_FLUSH) {
+        vcpu_lower(c->vcpu, VCPU_FLUSH);
+        mmu_flush_all(c);
+    }
+    if (ev & VCPU_CALL)
+        vcpu_lower(c->vcpu, VCPU_CALL);
+}
+
+/* Sleeps in HLT or until a SIPI; false: leave run(). */
+static bool sleep_on(struct engine_vcpu *k)
+{
+    struct cpu_state *s = &k->c.s;
+
+    if (!k->here) { /* what cpu_sleep() looks at; a blocked NMI is found out afterwards */
+        s->rflags = (s->rflags & ~(u64)FLAG_IF) | (k->run->if_flag ? FLAG_IF : 0);
+        s->nmi_blocked = false;
+    }
+    return cpu_sleep(&k->c);
+}
+
+/* Gives an interrupt to KVM, or asks to be told when it takes one. */
+static void inject(struct engine_vcpu *k)
+{
+    const struct vcpu_intc *ic = &k->c.vcpu->intc;
+
+    if (k->ready && k->run->if_flag) {
+        int vector = ic->ack(ic->opaque);
+        if (vector >= 0) {
+            struct kvm_interrupt i = {.irq = (u32)vector};
+            k->c.s.halted = false;
+            k->ready = false;
+            ioctl(k->fd, KVM_INTERRUPT, &i);
+        }
+    }
+    k->run->request_interrupt_window = !!(vcpu_events(k->c.vcpu) & VCPU_INTR);
+}
+
+static int take_events(struct engine_vcpu *k)
+{
+    struct vcpu *v = k->c.vcpu;
+    u32 ev = vcpu_events(v);
+    bool sleeping = k->c.s.halted || k->c.s.wait_sipi;
+    int r = 0;
+
+    k->run->request_interrupt_window = 0;
+    if (ev & (VCPU_INIT | VCPU_SIPI) || (sleeping && (ev & VCPU_NMI || !k->ready)))
+        r = kvm_fetch(k);
+    if (r)
+        return r;
+    if (k->here) {
+        cpu_take_event(&k->c);
+        k->run->request_interrupt_window = !!(vcpu_events(v) & VCPU_INTR);
+        return 0;
+    }
+    if (ev & VCPU_NMI) {
+        vcpu_lower(v, VCPU_NMI);
+        ioctl(k->fd, KVM_NMI);
+    }
+    if (ev & VCPU_INTR)
+        inject(k);
+    return 0;
+}
+
+/* ------------------------------------------------------- the interpreter -- */
+
+static void interpret(struct engine_vcpu *k, unsigned n)
+{
+    struct cpu *c = &k->c;
+
+    while (n-- && !c->triple_fault && !c->s.halted) {
+        u32 ev = vcpu_events(c->vcpu);
+        if (ev & EV_LEAVE)
+            break;
+        serve_requests(k, ev);
+        if (ev && cpu_take_event(c))
+            continue;
+        interp_step(c);
+        k->stats.interpreted++;
+    }
+}
+
+/* KVM could not go on here. */
+static int help_out(struct engine_vcpu *k)
+{
+    int r = kvm_fetch(k);
+
+    if (r)
+        return r;
+    interpret(k, k->stretch);
+    k->stretch = min(k->stretch * 2, (unsigned)STRETCH_MAX);
+    return 0;
+}
+
+/* -------------------------------------------------------------- the loop -- */
+
+static enum run_exit loop(struct engine_vcpu *k)
+{
+    struct cpu *c = &k->c;
+
+    for (;;) {
+        u32 ev = vcpu_events(c->vcpu);
+        if (k->here && c->triple_fault)
+            return RUN_TRIPLE;
+        if (ev & EV_LEAVE)
+            return RUN_EVENT;
+        serve_requests(k, ev);
+        if ((c->s.halted || c->s.wait_sipi) && !sleep_on(k))
+            return RUN_EVENT;
+        if (take_events(k))
+            return RUN_ERROR;
+        if (c->s.halted || c->s.wait_sipi || (k->here && c->triple_fault))
+            continue;
+        if (k->here && !(kvm_mode(&c->s) & k->en->modes)) {
+            interpret(k, STRETCH_MAX);
+            continue;
+        }
+        if (k->here && kvm_put(k))
+            return RUN_ERROR;
+        switch (enter(k)) {
+        case GO_ON:
+            k->stretch = STRETCH_MIN;
+            break;
+        case INTERPRET:
+            if (help_out(k))
+                return RUN_ERROR;
+            break;
+        case TRIPLE:
+            return RUN_TRIPLE;
+        case FAILED:
+            return RUN_ERROR;
+        }
+    }
+}
+
+static enum run_exit engine_run(struct vcpu *v)
+{
+    struct engine_vcpu *k = v->e;
+    struct err e = {0};
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, kvm_kick_signal());
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    __atomic_store_n(&k->tid, gettid(), __ATOMIC_RELAXED);
+    if (!k->cpuid_set && kvm_model_set(k, &e)) {
+        fprintf(stderr, "wirt: %s\n", e.msg);
+        return RUN_ERROR;
+    }
+    return loop(k);
+}
+
+static void engine_kick(struct vcpu *v)
+{
+    if (v->e)
+        kick(v->e);
+}
+
+/* -------------------------------------------------------------- the seam -- */
+
+static void engine_close(struct engine *en)
+{
+    kvm_host_close(en);
+    pthread_mutex_destroy(&en->lock);
+    free(en);
+}
+
+static struct engine *engine_open(struct vm *vm, struct err *e)
+{
+    struct engine *en = calloc(1, sizeof(*en));
+
+    if (!en) {
+        err_set(e, ENOMEM, "engine kvm: no memory");
+        return NULL;
+    }
+    struct kvm_trial t;
+    kvm_trial(&t, false);
+    en->vm = vm;
+    en->modes = t.modes;
+    en->map_gen = 1;
+    pthread_mutex_init(&en->lock, NULL);
+    if (kvm_host_open(en, e)) {
+        engine_close(en);
+        return NULL;
+    }
+    return en;
+}
+
+/* KVM_RUN alone lets the kick through. */
+static int set_signal_mask(struct engine_vcpu *k)
+{
+    u8 block[sizeof(struct kvm_signal_mask) + 8] = {0};
+    struct kvm_signal_mask *m = (struct kvm_signal_mask *)block;
+    u64 all = ~BIT64(kvm_kick_signal() - 1);
+
+    m->len = 8;
+    memcpy(m->sigset, &all, 8);
+    return ioctl(k->fd, KVM_SET_SIGNAL_MASK, m) ? -errno : 0;
+}
+
+static int open_vcpu(struct engine_vcpu *k, struct err *e)
+{
+    struct engine *en = k->en;
+    unsigned n = k->c.vcpu->index;
+    struct kvm_device_attr a = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET};
+
+    k->fd = ioctl(en->fd, KVM_CREATE_VCPU, n);
+    if (k->fd < 0)
+        return err_set(e, errno, "vCPU %u: KVM_CREATE_VCPU: %s", n, strerror(errno));
+    void *run = mmap(NULL, en->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, k->fd, 0);
+    if (run == MAP_FAILED)
+        return err_set(e, errno, "vCPU %u: %s", n, strerror(errno));
+    k->run = run;
+    int r = set_signal_mask(k);
+    if (r)
+        return err_set(e, -r, "vCPU %u: KVM_SET_SIGNAL_MASK: %s", n, strerror(-r));
+    en->tsc_offset = !ioctl(k->fd, KVM_HAS_DEVICE_ATTR, &a);
+    kvm_model_cut(k);
+    return 0;
+}
+
+static int engine_vcpu_open(struct engine *en, struct vcpu *v, struct err *e)
+{
+    struct engine_vcpu *k = aligned_alloc(64, align_up(sizeof(*k), 64));
+
+    if (!k)
+        return err_set(e, ENOMEM, "vCPU %u: no memory", v->index);
+    memset(k, 0, sizeof(*k));
+    k->fd = -1;
+    k->en = en;
+    k->here = true;
+    k->stretch = STRETCH_MIN;
+    int r = v->vm->cpu.check ? err_set(e, EINVAL, "--check compares soft and interp, not kvm") : 0;
+    if (!r)
+        r = cpu_open(&k->c, v, e);
+    if (r) {
+        free(k);
+        return r;
+    }
+    v->e = k;
+    return open_vcpu(k, e);
+}
+
+static void engine_vcpu_close(struct vcpu *v)
+{
+    struct engine_vcpu *k = v->e;
+
+    if (!k)
+        return;
+    v->e = NULL;
+    if (k->run)
+        munmap(k->run, k->en->run_size);
+    if (k->fd >= 0)
+        close(k->fd);
+    cpu_close(&k->c);
+    free(k);
+}
+
+static void engine_get_state(struct vcpu *v, struct cpu_state *s)
+{
+    if (!kvm_fetch(v->e))
+        *s = v->e->c.s;
+}
+
+static void engine_set_state(struct vcpu *v, const struct cpu_state *s)
+{
+    struct engine_vcpu *k = v->e;
+
+    kvm_complete(k);
+    k->c.s = *s;
+    k->c.triple_fault = false;
+    k->c.dr6_pending = 0;
+    k->here = true;
+    mmu_flush_all(&k->c);
+    cpu_derive(&k->c);
+}
+
+static void engine_map(struct engine *en, u64 base, u64 size)
+{
+    __atomic_add_fetch(&en->map_gen, 1, __ATOMIC_ACQ_REL);
+    for (unsigned i = 0; i < en->vm->ncpus; i++)
+        engine_kick(&en->vm->vcpu[i]);
+}
+
+static void engine_print_stats(struct engine *en, FILE *f)
+{
+    struct kvm_stats s = {0};
+
+    for (unsigned i = 0; i < en->vm->ncpus; i++) {
+        const struct engine_vcpu *k = en->vm->vcpu[i].e;
+        if (!k)
+            continue;
+        u64 *sum = (u64 *)&s;
+        const u64 *one = (const u64 *)&k->stats;
+        for (size_t n = 0; n < sizeof(s) / sizeof(u64); n++)
+            sum[n] += one[n];
+    }
+#define LINE(name, what) fprintf(f, "%14llu  %s\n", (unsigned long long)s.name, what)
+    LINE(runs, "times the guest was entered");
+    LINE(pio, "exits for ports");
+    LINE(mmio, "exits for device memory");
+    LINE(msr, "exits for MSRs");
+    LINE(hlt, "exits for HLT");
+    LINE(window, "exits to deliver an interrupt");
+    LINE(kicks, "exits because another thread wanted something");
+    LINE(other, "other exits");
+    LINE(failures, "times KVM could not go on");
+    LINE(interpreted, "instructions interpreted instead");
+    LINE(fetches, "times the state was fetched from KVM");
+    LINE(puts, "times it was given to KVM");
+#undef LINE
+}
+
+const struct engine_ops engine_kvm = {
+    .name = "kvm",
+    .open = engine_open,
+    .close = engine_close,
+    .vcpu_open = engine_vcpu_open,
+    .vcpu_close = engine_vcpu_close,
+    .run = engine_run,
+    .kick = engine_kick,
+    .get_state = engine_get_state,
+    .set_state = engine_set_state,
+    .map = engine_map,
+    .dirty_log = kvm_dirty_log,
+    .print_stats = engine_print_stats,
+};

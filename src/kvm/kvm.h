@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The engine `kvm` among its files.  Linux: Documentation/virt/kvm/api.rst; docs/kvm.md says how it
+ * is built.
+ *
+ * A vCPU's state is in one of two places: in KVM, while `here` is false, or in the struct cpu that
+ * the software engines use too (`here`).  kvm_fetch() and kvm_put() move it.  What KVM knows
+ * nothing of (HLT and wait-for-SIPI, MTRRs, the TSC's offset, counters: `user-owned` in state.c)
+ * always is in the struct cpu.
+ */
+#ifndef WIRT_KVM_KVM_H
+#define WIRT_KVM_KVM_H
+
+#include "core/engine.h"
+#include "cpu/cpu.h"
+#include "kvm/trial.h"
+
+#include <linux/kvm.h>
+
+enum { KVM_SLOTS_MAX = 256 };
+
+/* One KVM memory slot; size 0 = not in use. */
+struct kvm_slot {
+    u64 gpa, size;
+    u8 *hva;
+    bool readonly;
+    bool logging;
+};
+
+struct engine {
+    struct vm *vm;
+    int kvm, fd; /* /dev/kvm, the machine */
+    size_t run_size;
+    unsigned modes;  /* MODE_* that KVM runs; the interpreter does the others */
+    u64 xcr0;        /* what KVM can keep of XCR0 */
+    bool tsc_offset; /* KVM_VCPU_TSC_CTRL is there */
+    bool tsc_aux;
+    struct kvm_cpuid2 *offered; /* KVM_GET_SUPPORTED_CPUID */
+
+    pthread_mutex_t
+        lock;      /* guards what follows; taken before bus.lock, on no vCPU inside KVM_RUN */
+    bool closed;   /* atomic: no vCPU may enter KVM_RUN */
+    u32 map_gen;   /* atomic: raised when the physical map changes */
+    u32 slots_gen; /* atomic: the map_gen that the slots were made of */
+    struct kvm_slot slot[KVM_SLOTS_MAX];
+    unsigned nslots; /* entries of slot[] that may be in use */
+};
+
+struct kvm_stats {
+    u64 runs, pio, mmio, msr, hlt, window, kicks, other;
+    u64 failures;    /* what KVM could not run */
+    u64 interpreted; /* instructions, for that */
+    u64 fetches, puts;
+};
+
+struct engine_vcpu {
+    struct cpu c;
+    struct engine *en;
+    int fd;
+    struct kvm_run *run;
+    bool here;      /* the state is in c.s */
+    bool completes; /* KVM_RUN must be called once more to finish the exit in hand */
+    bool ready;     /* KVM_INTERRUPT is allowed now */
+    bool cpuid_set;
+    bool tsc_known;
+    u64 tsc;          /* the offset that KVM has been given, if tsc_known */
+    u32 inside;       /* atomic: in KVM_RUN or about to be */
+    s32 tid;          /* of the thread in run(); atomic */
+    unsigned stretch; /* instructions to interpret when KVM fails next */
+    struct kvm_stats stats;
+};
+
+/* ---- engine_kvm.c ---- */
+
+/* Signal that makes KVM_RUN come back; blocked outside it. */
+int kvm_kick_signal(void);
+/* Makes KVM complete an exit in hand, so that its state is one between instructions. */
+void kvm_complete(struct engine_vcpu *k);
+
+/* ---- host.c: opening KVM ---- */
+
+/* /dev/kvm and what is needed of it; en->kvm, ->offered and so on.  -errno. */
+int kvm_host_open(struct engine *en, struct err *e);
+void kvm_host_close(struct engine *en);
+/* Gives KVM the pages that it needs on processors that cannot run real mode by themselves. */
+void kvm_place_tss(int vm);
+/* Shows a vCPU all that KVM offers; for the trial guest. */
+bool kvm_give_all_cpuid(int kvm, int vcpu);
+
+/* ---- state.c ---- */
+
+/* Brings the state here, finishing in software an event that KVM was about to deliver.  On the
+ * vCPU's thread or while it is parked.  -errno, told on stderr. */
+int kvm_fetch(struct engine_vcpu *k);
+/* Gives c.s to KVM. */
+int kvm_put(struct engine_vcpu *k);
+/* The one MODE_ bit of c.s. */
+unsigned kvm_mode(const struct cpu_state *s);
+
+/* ---- model.c ---- */
+
+/* Takes from the vCPU's CPU model what KVM does not offer. */
+void kvm_model_cut(struct engine_vcpu *k);
+/* Once, before the first KVM_RUN: what CPUID answers, and which MSRs come to us. */
+int kvm_model_set(struct engine_vcpu *k, struct err *e);
+int kvm_filter_msrs(struct engine *en, struct err *e);
+
+/* ---- slots.c ---- */
+
+/* Makes KVM's memory slots like the machine's map.  lock held, no vCPU inside KVM_RUN. */
+int kvm_slots_sync(struct engine *en);
+void kvm_dirty_log(struct engine *en, u64 ram_off, u64 len);
+
+#endif
