@@ -48,6 +48,7 @@ bench-disk: all
 	@tests/bench/disk-convert
 	@tests/bench/disk-io
 fuzz: packages-test
+	@tools/install-packages web
 	@tests/fuzz/fuzz-all $(FUZZ_SECONDS)
 
 format:

@@ -377,15 +377,20 @@ int vnc_viewer_start(struct vnc_viewer *v, int fd, const char *password)
     return -r;
 }
 
+void vnc_viewer_stop(struct vnc_viewer *v)
+{
+    if (!v->used)
+        return;
+    __atomic_store_n(&v->stop, true, __ATOMIC_RELEASE);
+    shutdown(v->fd, SHUT_RDWR);
+    join(v);
+}
+
 void vnc_viewer_free(struct vnc_viewer *v)
 {
     if (!v)
         return;
-    if (v->used) {
-        __atomic_store_n(&v->stop, true, __ATOMIC_RELEASE);
-        shutdown(v->fd, SHUT_RDWR);
-        join(v);
-    }
+    vnc_viewer_stop(v);
     rfbScreenCleanup(v->screen);
     free(v);
 }

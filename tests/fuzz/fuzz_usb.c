@@ -258,7 +258,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!size)
         return 0;
-    vg_open(&g);
+    vg_begin(&g);
     ticks = clock_new_manual();
     is_xhci = data[0] & 1;
     BUG_ON(is_xhci ? xhci_init(&xhci, &g.pci, DEVFN, ticks)
@@ -295,6 +295,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     else
         uhci_destroy(&uhci);
     clock_free(ticks);
-    vg_close(&g);
+    vg_end(&g);
     return 0;
 }

@@ -7,20 +7,26 @@
 
 #include "../unit/dev/vguest.h"
 
-enum { DEVFN = 2 << 3, WINDOW = 0x10000000, STEP = 6, STEPS_MAX = 2000, LOOKS_MAX = 4 };
+enum { DEVFN = 2 << 3, WINDOW = 0x10000000, STEP = 6, STEPS_MAX = 2000, PIXELS_MAX = 1 << 20 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void look(struct display *d, struct display_view *view)
+/* A picture of any size can be asked for; the fuzzer is to be quick: so many pixels an input. */
+static void look(const struct vga *v, struct display *d, struct display_view *view, u32 *pixels)
 {
     struct display_rect r[4];
+    u32 w = vga_vbe_on(v) ? v->vbe[VBE_XRES] : (v->crtc[1] + 1u) * 9;
+    u32 h = vga_vbe_on(v) ? v->vbe[VBE_YRES] : (v->crtc[0x12] | (v->crtc[7] & 0x42u) << 3) + 1u;
 
+    if ((u64)w * h + 256000 > *pixels)
+        return;
+    *pixels -= w * h + 256000;
     display_look(d, view, r, ARRAY_SIZE(r));
     free(display_text(d));
 }
 
 static void step(struct vguest *g, struct vga *v, struct clock *c, const u8 *p, struct display *d,
-                 struct display_view *view, unsigned *looks)
+                 struct display_view *view, u32 *pixels)
 {
     u32 off = le32_get(p) >> 8;
     u16 val = le16_get(p + 4);
@@ -62,9 +68,7 @@ static void step(struct vguest *g, struct vga *v, struct clock *c, const u8 *p, 
         clock_advance(c, (u64)val << 16);
         break;
     case 11:
-        if ((*looks)++ < LOOKS_MAX) {
-            look(d, view);
-        }
+        look(v, d, view, pixels);
         break;
     }
 }
@@ -76,9 +80,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct display_view view = {0};
     struct display d;
     struct clock *c = clock_new_manual();
-    unsigned looks = 0;
+    u32 pixels = PIXELS_MAX;
 
-    vg_open(&g);
+    vg_begin(&g);
     BUG_ON(stdvga_init(&s, &g.pci, DEVFN, &g.mem, c, &(struct edid_config){1280, 800, 2560, 1600},
                        "\x55\xaa", 2));
     display_init(&d, &s.vga.display);
@@ -88,12 +92,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pci_config_write(&g.pci, DEVFN, 0x18, 4, 0xe1000000);
     pci_config_write(&g.pci, DEVFN, 0x04, 2, 3);
     for (unsigned i = 0; i < STEPS_MAX && size >= STEP; i++, data += STEP, size -= STEP)
-        step(&g, &s.vga, c, data, &d, &view, &looks);
-    look(&d, &view);
+        step(&g, &s.vga, c, data, &d, &view, &pixels);
+    if (pixels == PIXELS_MAX)
+        look(&s.vga, &d, &view, &pixels);
     display_view_free(&view);
     display_destroy(&d);
     vga_destroy(&s.vga);
-    vg_close(&g);
+    vg_end(&g);
     clock_free(c);
     return 0;
 }

@@ -104,8 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pthread_mutex_init(&d.lock, NULL);
     pthread_cond_init(&d.cond, NULL);
     BUG_ON(pthread_create(&d.thread, NULL, thread, &d));
-    memset(&f, 0, sizeof(f));
-    vg_open(&f.g);
+    vfuzz_begin(&f);
     BUG_ON(virtio_blk_init(&v, &f.g.pci, FUZZ_DEVFN, &d.b, &o, NULL));
     f.vp = &v.vp;
     f.event = event;
@@ -116,7 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pthread_cond_signal(&d.cond);
     pthread_mutex_unlock(&d.lock);
     pthread_join(d.thread, NULL);
-    vg_close(&f.g);
+    vg_end(&f.g);
     free(d.bytes);
     return 0;
 }

@@ -121,7 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!size)
         return 0;
-    vg_open(&f.g);
+    vfuzz_begin(&f);
     if (data[0] % 3 == 0) {
         run_gpu(data + 1, size - 1);
     } else {
@@ -131,6 +131,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         f.event = input_event;
         vfuzz_run(&f, data + 1, size - 1);
     }
-    vg_close(&f.g);
+    vg_end(&f.g);
     return 0;
 }

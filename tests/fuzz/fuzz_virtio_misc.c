@@ -57,8 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     loop = loop_new(NULL);
     timers = clock_new_manual();
-    memset(&f, 0, sizeof(f));
-    vg_open(&f.g);
+    vfuzz_begin(&f);
     f.event = event;
     switch (data[0] % 3) {
     case 0:
@@ -80,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         virtio_balloon_destroy(&balloon);
         break;
     }
-    vg_close(&f.g);
+    vg_end(&f.g);
     loop_free(loop);
     clock_free(timers);
     return 0;

@@ -63,14 +63,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1)
         return 0;
     loop = loop_new(NULL);
-    memset(&f, 0, sizeof(f));
-    vg_open(&f.g);
+    vfuzz_begin(&f);
     BUG_ON(virtio_net_init(&v, &f.g.pci, FUZZ_DEVFN, loop, &back, &o, NULL));
     f.vp = &v.vp;
     f.event = event;
     vfuzz_run(&f, data, size);
     virtio_net_destroy(&v);
-    vg_close(&f.g);
+    vg_end(&f.g);
     loop_free(loop);
     return 0;
 }

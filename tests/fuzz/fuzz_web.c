@@ -78,7 +78,10 @@ static int dial(void)
 static ssize_t hear(int fd, char *buf, size_t n, int ms)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    return poll(&p, 1, ms) > 0 ? max(recv(fd, buf, n, 0), (ssize_t)0) : 0;
+    int r;
+    while ((r = poll(&p, 1, ms)) < 0 && errno == EINTR)
+        ; /* libFuzzer's alarm */
+    return r > 0 ? max(recv(fd, buf, n, 0), (ssize_t)0) : 0;
 }
 
 static void still_answers(void)

@@ -22,6 +22,14 @@ struct vfuzz {
     void (*event)(struct vfuzz *f, u8 a, u16 b, u32 v);
 };
 
+static inline void vfuzz_begin(struct vfuzz *f)
+{
+    vg_begin(&f->g);
+    f->vp = NULL;
+    f->msix = false;
+    f->event = NULL;
+}
+
 static inline void vfuzz_chain(struct vfuzz *f, u8 a, u16 b, u32 v)
 {
     unsigned q = a % VIRTIO_QUEUES, n = 1 + (b & 7);

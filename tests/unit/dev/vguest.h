@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum {
@@ -56,13 +57,12 @@ static inline void vg_intx(void *opaque, unsigned devfn, unsigned pin, bool leve
     g->intx_edges += level;
 }
 
-static inline void vg_open(struct vguest *g)
+/* Everything but the memory, which is open and zero. */
+static inline void vg_open_around(struct vguest *g)
 {
     struct dma dma = {.mmio = &g->mmio, .mem = &g->mem};
 
-    memset(g, 0, sizeof(*g));
     trace_init(&g->trace);
-    BUG_ON(mem_open(&g->mem, VG_RAM, NULL));
     bus_init(&g->pio, "pio", 16, &g->trace);
     bus_init(&g->mmio, "mmio", 52, &g->trace);
     g->ram = (struct region){.name = "ram", .size = VG_RAM, .hva = g->mem.hva, .whva = g->mem.hva};
@@ -73,12 +73,46 @@ static inline void vg_open(struct vguest *g)
     g->pci.opaque = g;
 }
 
-static inline void vg_close(struct vguest *g)
+static inline void vg_open(struct vguest *g)
+{
+    memset(g, 0, sizeof(*g));
+    BUG_ON(mem_open(&g->mem, VG_RAM, NULL));
+    vg_open_around(g);
+}
+
+static inline void vg_close_around(struct vguest *g)
 {
     bus_destroy(&g->pio);
     bus_destroy(&g->mmio);
-    mem_close(&g->mem);
     trace_destroy(&g->trace);
+}
+
+static inline void vg_close(struct vguest *g)
+{
+    vg_close_around(g);
+    mem_close(&g->mem);
+}
+
+/* For fuzzing: as vg_open() and vg_close(), with memory that is made once and wiped between. */
+static inline void vg_begin(struct vguest *g)
+{
+    struct mem m = g->mem;
+
+    if (!m.hva) {
+        vg_open(g);
+        return;
+    }
+    memset(g, 0, sizeof(*g));
+    BUG_ON(madvise(m.hva, m.used, MADV_REMOVE));
+    memset(m.page_flags, 0, m.used >> PAGE_SHIFT);
+    m.used = m.ram_size;
+    g->mem = m;
+    vg_open_around(g);
+}
+
+static inline void vg_end(struct vguest *g)
+{
+    vg_close_around(g);
 }
 
 /* Puts the function's BARs in place and switches everything on. */
