@@ -212,6 +212,7 @@ static int grow(struct img *im, struct hds *h, u64 size)
 {
     u64 entries = (size + h->cluster - 1) / h->cluster;
     u64 bytes = align_up(HH_BAT + entries * 4, HDS_SECTOR), data = h->data;
+    u64 tail = HH_BAT + (u64)h->entries * 4;
     u8 *head = calloc(bytes, 1), *dirty = calloc(bytes / HDS_SECTOR, 1);
     int r = head && dirty ? clear_tail(h) : -ENOMEM;
 
@@ -219,6 +220,12 @@ static int grow(struct img *im, struct hds *h, u64 size)
         data += (bytes - data + h->cluster - 1) / h->cluster * h->cluster;
     if (!r && data > h->data)
         r = clear_front(im, h, data);
+    /* What lies behind the old table's last entry may be anything too. */
+    if (!r && tail < h->head_len) {
+        memset(h->head + tail, 0, h->head_len - tail);
+        if (h->head_len > HDS_SECTOR)
+            r = file_zero(h->file, tail, h->head_len - tail);
+    }
     if (!r && bytes > h->head_len)
         r = file_zero(h->file, h->head_len, bytes - h->head_len);
     if (!r)

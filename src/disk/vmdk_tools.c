@@ -150,40 +150,97 @@ int vmdk_resize(struct img *im, u64 size, struct err *e)
 
 enum { NOBODY = -1, METADATA = -2 };
 
-/* A sparse extent's file in pieces of a grain: who uses each. */
-struct slots {
-    s64 *owner; /* number of the grain in the extent, NOBODY, METADATA */
-    u64 n;
+/* Bytes of an extent's file that a header, a directory or a table takes. */
+struct piece {
+    u64 at, len;
 };
 
-static void mark_metadata(struct slots *t, const struct vmdk_extent *v, u64 at, u64 len)
+/* A sparse extent's file in pieces of a grain: who begins in each, and where in it. */
+struct slots {
+    s64 *owner; /* number of the grain in the extent, NOBODY, METADATA */
+    u16 *in;    /* sectors from the slot's start */
+    u64 n;
+    struct piece *piece; /* metadata, by offset */
+    size_t pieces;
+    u64 overhead; /* bytes: no grain begins below */
+};
+
+static void add_piece(struct slots *t, const struct vmdk_extent *v, u64 at, u64 len)
 {
+    t->piece[t->pieces++] = (struct piece){at, len};
     for (u64 i = at / v->grain; i < t->n && i * v->grain < at + len; i++)
         t->owner[i] = METADATA;
 }
 
+static int by_offset(const void *a, const void *b)
+{
+    const struct piece *x = a, *y = b;
+
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* The pieces of metadata; -EUCLEAN: two of them share bytes, so no repair of one is safe. */
 static int look_at_metadata(struct vmdk_extent *v, struct slots *t)
 {
     u64 dir = align_up((u64)v->gds * 4, VMDK_SECTOR), gt = vmdk_gt_bytes(v);
-    u64 overhead = min(le64_get(v->header + VS_OVERHEAD), (u64)UINT32_MAX);
+    size_t tables = 0;
 
+    for (u32 i = 0; i < v->gds; i++)
+        tables += !!v->gd[i] + (v->rgd && v->rgd[i]);
+    t->overhead = min(le64_get(v->header + VS_OVERHEAD), (u64)UINT32_MAX) * VMDK_SECTOR;
     t->n = (file_size(v->file) + v->grain - 1) / v->grain;
     t->owner = malloc(max(t->n, 1ull) * sizeof(*t->owner));
-    if (!t->owner)
+    t->in = calloc(max(t->n, 1ull), sizeof(*t->in));
+    t->piece = malloc((tables + 3) * sizeof(*t->piece));
+    if (!t->owner || !t->in || !t->piece)
         return -ENOMEM;
     for (u64 i = 0; i < t->n; i++)
-        t->owner[i] = NOBODY;
-    mark_metadata(t, v, 0, max(overhead, 1ull) * VMDK_SECTOR);
-    mark_metadata(t, v, v->gd_offset, dir);
+        t->owner[i] = i * v->grain < t->overhead ? METADATA : NOBODY;
+    add_piece(t, v, 0, VMDK_SECTOR);
+    add_piece(t, v, v->gd_offset, dir);
     if (v->rgd)
-        mark_metadata(t, v, v->rgd_offset, dir);
+        add_piece(t, v, v->rgd_offset, dir);
     for (u32 i = 0; i < v->gds; i++) {
         if (v->gd[i])
-            mark_metadata(t, v, (u64)v->gd[i] * VMDK_SECTOR, gt);
+            add_piece(t, v, (u64)v->gd[i] * VMDK_SECTOR, gt);
         if (v->rgd && v->rgd[i])
-            mark_metadata(t, v, (u64)v->rgd[i] * VMDK_SECTOR, gt);
+            add_piece(t, v, (u64)v->rgd[i] * VMDK_SECTOR, gt);
     }
+    qsort(t->piece, t->pieces, sizeof(*t->piece), by_offset);
+    for (size_t i = 1; i < t->pieces; i++)
+        if (t->piece[i].at < t->piece[i - 1].at + t->piece[i - 1].len)
+            return -EUCLEAN;
     return 0;
+}
+
+static bool over_metadata(const struct slots *t, u64 at, u64 len)
+{
+    size_t low = 0, high = t->pieces;
+
+    /* The last piece that begins before the end. */
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+
+        if (t->piece[mid].at < at + len)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return at < t->overhead || (low && t->piece[low - 1].at + t->piece[low - 1].len > at);
+}
+
+/* Does somebody have a part of the grain at `at` already? */
+static bool is_taken(const struct slots *t, const struct vmdk_extent *v, u64 at)
+{
+    u64 i = at / v->grain;
+    u16 in = (u16)(at % v->grain / VMDK_SECTOR);
+    bool next = in && i + 1 < t->n;
+
+    if (t->owner[i] >= 0 || (i && t->owner[i - 1] >= 0 && t->in[i - 1] > in) ||
+        (next && t->owner[i + 1] >= 0 && t->in[i + 1] < in))
+        return true;
+    return (t->owner[i] == METADATA || (next && t->owner[i + 1] == METADATA)) &&
+           over_metadata(t, at, v->grain);
 }
 
 static int copy_grain(struct vmdk_extent *v, u64 from, u64 to)
@@ -248,7 +305,6 @@ static int check_grain(struct img *im, struct vmdk_extent *v, struct slots *t, u
                        struct disk_check *c)
 {
     u64 at = (u64)entry * VMDK_SECTOR, off = v->start + n * v->grain;
-    s64 owner;
     int r;
 
     if (at >= file_size(v->file)) {
@@ -262,9 +318,9 @@ static int check_grain(struct img *im, struct vmdk_extent *v, struct slots *t, u
         return 0;
     }
     c->end = max(c->end, at + v->grain);
-    owner = t->owner[at / v->grain];
-    if (owner == NOBODY) {
+    if (!is_taken(t, v, at)) {
         t->owner[at / v->grain] = (s64)n;
+        t->in[at / v->grain] = (u16)(at % v->grain / VMDK_SECTOR);
         return 0;
     }
     check_error(c, c->repair_all, "grain %llu: sector %u has another user", (unsigned long long)n,
@@ -316,7 +372,8 @@ static int close_gaps(struct img *im, struct vmdk_extent *v, struct slots *t)
             break;
         if (n == NOBODY)
             continue;
-        while (hole < last - 1 && t->owner[hole] != NOBODY)
+        while (hole < last - 1 &&
+               (t->owner[hole] != NOBODY || (hole && t->owner[hole - 1] >= 0 && t->in[hole - 1])))
             hole++;
         r = vmdk_get_grain(im, v, v->start + (u64)n * v->grain, &entry);
         if (r || hole == last - 1 || (u64)entry * VMDK_SECTOR % v->grain)
@@ -346,6 +403,8 @@ static int check_extent(struct img *im, struct vmdk_extent *v, struct disk_check
     u64 leaks = 0, copies = c->errors_fixed, bad = c->errors;
     int r = look_at_metadata(v, &t);
 
+    if (r == -EUCLEAN)
+        check_error(c, false, "directories and tables of grains overlap: not repaired");
     for (u32 g = 0; g < v->gds && !r; g++)
         r = check_table(im, v, &t, g, c);
     c->total += (v->size + v->grain - 1) / v->grain;
@@ -358,7 +417,9 @@ static int check_extent(struct img *im, struct vmdk_extent *v, struct disk_check
     for (u64 i = 0; i < leaks && !r && copies == c->errors_fixed; i++)
         check_leak(c, fix, "a grain that nothing refers to");
     free(t.owner);
-    return r;
+    free(t.in);
+    free(t.piece);
+    return r == -EUCLEAN ? 0 : r;
 }
 
 int vmdk_check(struct img *im, struct disk_check *c, struct err *e)

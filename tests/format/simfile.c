@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { SECTOR = 512 };
@@ -24,6 +25,7 @@ static void grow(struct sim_data *d, u64 size)
 
     if (size <= d->room)
         return;
+    BUG_ON(d->room && !d->durable);
     while (room < size)
         room *= 2;
     d->now = realloc(d->now, room);
@@ -61,7 +63,7 @@ static struct sim_data *add(struct sim *s, const char *name)
     BUG_ON(!d || s->files == SIM_FILES);
     snprintf(d->name, sizeof(d->name), "%s", name);
     d->last = &d->first;
-    grow(d, 1);
+    d->fd = -1;
     s->file[s->files++] = d;
     return d;
 }
@@ -73,11 +75,12 @@ void sim_put(struct sim *s, const char *name, const void *data, u64 size)
     if (!d)
         d = add(s, name);
     forget(d);
-    grow(d, size);
+    grow(d, max(size, 1ull));
     memset(d->now, 0, d->room);
     if (data)
         memcpy(d->now, data, size);
-    memcpy(d->durable, d->now, d->room);
+    if (d->durable)
+        memcpy(d->durable, d->now, d->room);
     d->size = d->durable_size = size;
 }
 
@@ -108,6 +111,11 @@ static void change(struct sim_data *d, u64 off, u64 len, u8 *data, bool truncate
     *w = (struct sim_write){.off = off, .len = len, .data = data, .truncate = truncate};
     grow(d, off + len);
     apply(d, d->now, &d->size, w, 0, len);
+    if (!d->durable) {
+        free(data);
+        free(w);
+        return;
+    }
     *d->last = w;
     d->last = &w->next;
 }
@@ -251,8 +259,10 @@ static int sim_open(struct disk_io *io, struct file **f, const char *path, unsig
         return err_set(e, ENOENT, "%s", strerror(ENOENT));
     if (d && !d->size && !(flags & (FILE_CREATE | FILE_EMPTY_OK)))
         return err_set(e, EINVAL, "is empty");
-    if (!d)
+    if (!d) {
         d = add(s, path);
+        grow(d, 1);
+    }
     sf = calloc(1, sizeof(*sf));
     BUG_ON(!sf);
     if (flags & FILE_CREATE)
@@ -282,7 +292,12 @@ void sim_destroy(struct sim *s)
     for (unsigned i = 0; i < s->files; i++) {
         BUG_ON(s->file[i]->users);
         forget(s->file[i]);
-        free(s->file[i]->now);
+        if (s->file[i]->fd >= 0)
+            close(s->file[i]->fd);
+        if (s->file[i]->durable)
+            free(s->file[i]->now);
+        else
+            munmap(s->file[i]->now, s->file[i]->room);
         free(s->file[i]->durable);
         free(s->file[i]);
     }
@@ -319,6 +334,33 @@ void sim_crash(struct sim *s, struct sim *out, u64 *random, unsigned keep)
         o->durable_size = o->size;
     }
     pthread_mutex_unlock(&s->lock);
+}
+
+void sim_freeze(struct sim *s)
+{
+    for (unsigned i = 0; i < s->files; i++) {
+        struct sim_data *d = s->file[i];
+
+        d->fd = memfd_create("frozen", MFD_CLOEXEC);
+        BUG_ON(d->fd < 0 || write(d->fd, d->now, d->size) != (ssize_t)d->size);
+    }
+}
+
+void sim_clone(struct sim *s, struct sim *out, u64 limit)
+{
+    out->limit = limit;
+    for (unsigned i = 0; i < s->files; i++) {
+        struct sim_data *d = s->file[i], *o = add(out, d->name);
+
+        o->room = align_up(limit + SECTOR, 65536);
+        o->size = d->size;
+        o->now = mmap(NULL, o->room, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        BUG_ON(o->now == MAP_FAILED || d->size > limit);
+        if (d->size)
+            BUG_ON(mmap(o->now, d->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, d->fd,
+                        0) == MAP_FAILED);
+    }
 }
 
 int sim_save(struct sim *s, const char *name, const char *path)

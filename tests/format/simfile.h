@@ -31,10 +31,11 @@ struct sim_write {
 
 struct sim_data {
     char name[200];
-    u8 *now, *durable; /* room bytes each */
+    u8 *now, *durable; /* room bytes each; durable is NULL in what sim_clone() made */
     u64 size, durable_size, room;
     struct sim_write *first, **last;
     unsigned users;
+    int fd; /* sim_freeze()'s memory file, -1 = none */
 };
 
 struct sim {
@@ -61,6 +62,10 @@ struct sim_data *sim_find(struct sim *s, const char *name);
 /* The files of s as they could be after a crash now, into the empty *out.  keep: out of 256, how
  * probable it is that a sector was written. */
 void sim_crash(struct sim *s, struct sim *out, u64 *random, unsigned keep);
+/* Many cheap copies of s, for fuzzing: freeze once, then clone into empty sims.  A clone cannot
+ * crash, and its files end at `limit` (ENOSPC). */
+void sim_freeze(struct sim *s);
+void sim_clone(struct sim *s, struct sim *out, u64 limit);
 /* To a file of the host. */
 int sim_save(struct sim *s, const char *name, const char *path);
 

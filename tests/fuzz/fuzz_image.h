@@ -138,7 +138,6 @@ static void fuzz_patch(struct sim *s, const uint8_t **data, size_t *size)
     n = min(n, (u64)*size - 4);
     n = min(n, d->size - at);
     memcpy(d->now + at, p + 4, n);
-    memcpy(d->durable + at, p + 4, n);
     *data += 4 + n;
     *size -= 4 + n;
 }
@@ -146,7 +145,6 @@ static void fuzz_patch(struct sim *s, const uint8_t **data, size_t *size)
 static int fuzz_one(const struct fuzz_image *f, const uint8_t *data, size_t size)
 {
     static struct sim *base[FUZZ_KINDS_MAX];
-    u64 random = 1;
     struct sim s;
     struct img *im;
     unsigned kind, patches;
@@ -157,11 +155,12 @@ static int fuzz_one(const struct fuzz_image *f, const uint8_t *data, size_t size
     kind = data[0] % f->kinds;
     patches = data[1] % 16;
     data += 2, size -= 2;
-    if (!base[kind])
+    if (!base[kind]) {
         base[kind] = fuzz_make(f, kind);
+        sim_freeze(base[kind]);
+    }
     sim_init(&s);
-    sim_crash(base[kind], &s, &random, 256);
-    s.limit = FUZZ_FILE_MAX;
+    sim_clone(base[kind], &s, FUZZ_FILE_MAX);
     for (; patches && size >= 5; patches--)
         fuzz_patch(&s, &data, &size);
     ok = fuzz_sound(f, &s, false);

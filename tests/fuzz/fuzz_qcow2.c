@@ -124,7 +124,6 @@ static void step(struct img *im, const uint8_t *p)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    u64 random = 1;
     struct sim s;
     struct sim_data *d;
     struct img *im;
@@ -136,11 +135,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     kind = data[0] % KINDS;
     patches = data[1] % 16;
     data += 2, size -= 2;
-    if (!base[kind])
+    if (!base[kind]) {
         base[kind] = make(kind);
+        sim_freeze(base[kind]);
+    }
     sim_init(&s);
-    sim_crash(base[kind], &s, &random, 256);
-    s.limit = FILE_MAX;
+    sim_clone(base[kind], &s, FILE_MAX);
     d = sim_find(&s, "disk");
     for (; patches && size >= 4; patches--) {
         u64 at = (data[0] | data[1] << 8) % d->size, n = 1 + data[2] % 8;
@@ -148,7 +148,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         n = min(n, (u64)size - 3);
         n = min(n, d->size - at);
         memcpy(d->now + at, data + 3, n);
-        memcpy(d->durable + at, data + 3, n);
         data += 3 + n, size -= 3 + n;
     }
     ok = sound(&s, false);

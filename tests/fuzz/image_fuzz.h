@@ -139,20 +139,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct sim_data *d;
     unsigned patches, places = 0;
     bool seal = false, ok;
-    u64 random = 1;
     struct sim s;
     struct img *im;
 
     if (size < 2)
         return 0;
     k = &fuzz_kinds[data[0] % fuzz_kind_count];
-    if (!base[k - fuzz_kinds])
+    if (!base[k - fuzz_kinds]) {
         base[k - fuzz_kinds] = fuzz_make(k);
+        sim_freeze(base[k - fuzz_kinds]);
+    }
     patches = data[1] % 16;
     data += 2, size -= 2;
     sim_init(&s);
-    sim_crash(base[k - fuzz_kinds], &s, &random, 256);
-    s.limit = 64 << 20;
+    sim_clone(base[k - fuzz_kinds], &s, 64 << 20);
     d = sim_find(&s, "disk");
     while (k->places[places] != UINT32_MAX)
         places++;
@@ -168,7 +168,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (seal)
         fuzz_seal(d->now, d->size);
-    memcpy(d->durable, d->now, d->size);
     im = fuzz_open(&s, k, true, false);
     if (im)
         for (u64 at = 0; at < min(im->b.size, (u64)FUZZ_SIZE); at += MIB)
