@@ -59,7 +59,7 @@ int state_load(const struct state_desc *d, void *obj, const u8 *buf, size_t len,
     for (u32 i = 0; i < d->nfields; i++) {
         const struct field *f = &d->fields[i];
         for (u32 k = 0; k < f->count; k++, p += f->width)
-            if (get(p, f->width) > f->max)
+            if (get(p, f->width) > f->max || (get(p, f->width) & f->clear))
                 return err_set(e, EINVAL, "%s.%s: value %#llx is out of range", d->name, f->name,
                                (unsigned long long)get(p, f->width));
     }

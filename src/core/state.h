@@ -23,11 +23,17 @@ struct field {
     u16 width; /* of one element: 1, 2, 4 or 8; little-endian on the wire */
     u32 count; /* elements */
     u64 max;   /* largest value that load accepts */
+    u64 clear; /* bits that load does not accept */
 };
 
 #define FIELD_MAX(type, member, maximum)                                                           \
     {                                                                                              \
 #member, offsetof(type, member), sizeof(((type *)0)->member), 1, maximum                   \
+    }
+/* A register: only these bits are ever set. */
+#define FIELD_BITS(type, member, bits)                                                             \
+    {                                                                                              \
+#member, offsetof(type, member), sizeof(((type *)0)->member), 1, bits, ~(u64)(bits)        \
     }
 #define FIELD(type, member) FIELD_MAX(type, member, UINT64_MAX)
 /* An array of scalars. */

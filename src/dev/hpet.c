@@ -410,14 +410,14 @@ void hpet_init(struct hpet *h, struct clock *c, const struct irq *gsi, u32 route
 }
 
 #define TIMER_FIELDS(i)                                                                            \
-    FIELD_MAX(struct hpet, timer[i].config, T_WRITABLE), FIELD(struct hpet, timer[i].comparator),  \
+    FIELD_BITS(struct hpet, timer[i].config, T_WRITABLE), FIELD(struct hpet, timer[i].comparator), \
         FIELD(struct hpet, timer[i].period), FIELD(struct hpet, timer[i].fsb),                     \
         FIELD_MAX(struct hpet, timer[i].level, 1),                                                 \
         FIELD_MAX(struct hpet, timer[i].owed, OWED_MAX),                                           \
         FIELD_MAX(struct hpet, timer[i].route, HPET_ROUTES - 1)
 
 static const struct field hpet_fields[] = {
-    FIELD_MAX(struct hpet, config, CONFIG_ENABLE | CONFIG_LEGACY),
+    FIELD_BITS(struct hpet, config, CONFIG_ENABLE | CONFIG_LEGACY),
     FIELD_MAX(struct hpet, isr, 7),
     FIELD(struct hpet, counter),
     FIELD(struct hpet, offset),

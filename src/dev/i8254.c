@@ -428,7 +428,7 @@ static const struct field i8254_fields[] = {
     CH_FIELDS(0),
     CH_FIELDS(1),
     CH_FIELDS(2),
-    FIELD_MAX(struct i8254, port61, 0x0f),
+    FIELD_BITS(struct i8254, port61, 0x0f),
     FIELD(struct i8254, edges_seen),
 };
 

@@ -400,13 +400,13 @@ static const struct field ns16550_fields[] = {
     FIELD_BYTES(struct ns16550, rx),
     FIELD_MAX(struct ns16550, rx_head, NS16550_FIFO - 1),
     FIELD_MAX(struct ns16550, rx_count, NS16550_FIFO),
-    FIELD_MAX(struct ns16550, ier, 0x0f),
+    FIELD_BITS(struct ns16550, ier, 0x0f),
     FIELD(struct ns16550, lcr),
-    FIELD_MAX(struct ns16550, mcr, 0x1f),
+    FIELD_BITS(struct ns16550, mcr, 0x1f),
     FIELD(struct ns16550, scr),
     FIELD(struct ns16550, fcr),
-    FIELD_MAX(struct ns16550, lsr, LSR_ERRORS),
-    FIELD_MAX(struct ns16550, msr, 0x0f),
+    FIELD_BITS(struct ns16550, lsr, LSR_ERRORS),
+    FIELD_BITS(struct ns16550, msr, 0x0f),
     FIELD(struct ns16550, dll),
     FIELD(struct ns16550, dlm),
     FIELD_MAX(struct ns16550, thre_pending, 1),
@@ -420,7 +420,6 @@ static int ns16550_loaded(void *obj, struct err *e)
     bool timeout = u->timeout;
 
     pthread_mutex_lock(&u->lock);
-    u->lsr &= LSR_ERRORS;
     restart_timeout(u);
     u->timeout = timeout;
     u->refused = u->chr;

@@ -144,7 +144,7 @@ int piix3_init(struct piix3 *p, struct pci_bus *b, unsigned devfn, const struct 
 
 static const struct field piix3_fields[] = {
     FIELD_BYTES(struct piix3, pci.config),
-    FIELD_MAX(struct piix3, rcr, RCR_SRST),
+    FIELD_BITS(struct piix3, rcr, RCR_SRST),
     FIELD_ARRAY(struct piix3, asserted),
     FIELD(struct piix3, isa_level),
 };

@@ -378,9 +378,9 @@ int piix4_pm_init(struct piix4_pm *p, struct pci_bus *b, unsigned devfn, struct 
 
 static const struct field piix4_pm_fields[] = {
     FIELD_BYTES(struct piix4_pm, pci.config),
-    FIELD_MAX(struct piix4_pm, pm1_sts, STS_ALL),
-    FIELD_MAX(struct piix4_pm, pm1_en, EN_ALL),
-    FIELD_MAX(struct piix4_pm, pm1_cnt, CNT_KEPT),
+    FIELD_BITS(struct piix4_pm, pm1_sts, STS_ALL),
+    FIELD_BITS(struct piix4_pm, pm1_en, EN_ALL),
+    FIELD_BITS(struct piix4_pm, pm1_cnt, CNT_KEPT),
     FIELD(struct piix4_pm, gpe_sts),
     FIELD(struct piix4_pm, gpe_en),
     FIELD(struct piix4_pm, apmc),

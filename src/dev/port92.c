@@ -51,5 +51,5 @@ void port92_init(struct port92 *p, struct irq a20, struct irq reset, struct trac
         .name = "port92", .size = 1, .ops = &port92_ops, .opaque = p, .lock = &p->lock};
 }
 
-static const struct field port92_fields[] = {FIELD_MAX(struct port92, val, WRITABLE)};
+static const struct field port92_fields[] = {FIELD_BITS(struct port92, val, WRITABLE)};
 const struct state_desc port92_state = STATE_DESC("port92", 1, port92_fields);

@@ -297,7 +297,7 @@ static int loaded(void *obj, struct err *e)
 
 /* The pool is part of guest memory. */
 static const struct field virtio_gpu_fields[] = {
-    FIELD_MAX(struct virtio_gpu, events, EVENT_DISPLAY),
+    FIELD_BITS(struct virtio_gpu, events, EVENT_DISPLAY),
     FIELD_MAX(struct virtio_gpu, want_w, VGPU_SIZE_MAX),
     FIELD_MAX(struct virtio_gpu, want_h, VGPU_SIZE_MAX),
     FIELD(struct virtio_gpu, scanout),
