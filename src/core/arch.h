@@ -142,10 +142,11 @@ struct cpu_state {
     u64 perf_sel[PERF_COUNT];
     u64 perf_ctr[PERF_COUNT]; /* while it counts: less the guest TSC; see cpu/perfctr.c */
 
-    bool halted;      /* in HLT, waits for an interrupt */
-    bool wait_sipi;   /* an application processor before its start-up IPI */
-    bool nmi_blocked; /* until IRET */
-    bool int_shadow;  /* STI, MOV SS, POP SS: the next instruction takes no interrupt */
+    bool halted;       /* in HLT, waits for an interrupt */
+    bool wait_sipi;    /* an application processor before its start-up IPI */
+    bool nmi_blocked;  /* until IRET */
+    bool int_shadow;   /* STI, MOV SS, POP SS: the next instruction takes no interrupt */
+    bool ring3_kernel; /* the kernel of a guest that has it in ring 3 is running (cpu/ring3.h) */
 
     struct xsave_area x;
 };

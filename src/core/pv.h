@@ -11,6 +11,7 @@
 #include "base/types.h"
 
 struct vcpu;
+struct ring3_ops;
 
 /* What came of a hypercall besides the registers that it wrote. */
 enum pv_result {
@@ -47,6 +48,7 @@ struct pv {
     const struct pv_ops *ops;
     void *opaque;
     bool paged; /* CPUID tells of it to code that runs with paging only, not to firmware */
+    const struct ring3_ops *ring3; /* the guest's kernel runs in ring 3 (cpu/ring3.h); else NULL */
 };
 
 #endif

@@ -45,6 +45,7 @@ struct cpu_config {
     const char *model; /* "max", "qemu64", ...: src/cpu/cpuid.c knows them */
     bool check;        /* lockstep: --check */
     bool perf_map;     /* write /tmp/perf-PID.map */
+    bool ring3;        /* CPUID without what a kernel in ring 3 cannot use */
 };
 
 struct vm {

@@ -11,6 +11,7 @@
 #include "cpu/hostrun.h"
 #include "cpu/interp.h"
 #include "cpu/mmu.h"
+#include "cpu/ring3.h"
 #include "cpu/segment.h"
 
 #include <errno.h>
@@ -43,7 +44,8 @@ void cpu_derive(struct cpu *c)
     c->vm86 = !c->real && (s->rflags & FLAG_VM);
     c->long_mode = s->efer & EFER_LMA;
     c->cpl = c->real ? 0 : c->vm86 ? 3 : (s->seg[SS].attr & SEG_DPL) >> 5;
-    c->user = c->cpl == 3;
+    c->user = c->cpl == 3 && !s->ring3_kernel;
+    c->walk_side = c->user && cpu_ring3(c) ? BIT64(63) : 0;
     if (c->long_mode && (s->seg[CS].attr & SEG_L))
         c->code = CODE64;
     else if (c->vm86 || !(s->seg[CS].attr & SEG_DB))
@@ -71,6 +73,8 @@ int cpu_open(struct cpu *c, struct vcpu *v, struct err *e)
     rc = cpuid_model_find(m, v->vm->cpu.model ? v->vm->cpu.model : "max", e);
     if (rc)
         goto fail;
+    if (v->vm->cpu.ring3)
+        cpuid_model_ring3(m);
     c->icache = icache_new();
     if (!c->icache) {
         rc = err_set(e, ENOMEM, "vCPU %u: no memory for decoded code", v->index);

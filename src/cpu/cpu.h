@@ -63,7 +63,7 @@ struct cpu {
     bool real;     /* CR0.PE clear */
     bool vm86;
     bool long_mode; /* EFER.LMA */
-    bool user;      /* cpl == 3: which TLB and page rights */
+    bool user;      /* which TLB and page rights: cpl == 3, but for a kernel in ring 3 */
 
     /* Which segments plain accesses may use: bit SEG_READ, SEG_WRITE, clear also for expand-down.
      * Kept by cpu_derive() and whoever loads a segment register (seg_derive()). */
@@ -76,14 +76,17 @@ struct cpu {
     struct tlb tlbs[MMU_IDX_COUNT];
     struct code_map code_map;
     struct walk_cache {  /* where the last walks of 4-level paging found a 2 MiB region; mmu.c */
-        u64 tag;         /* lin >> 21 */
+        u64 tag;         /* lin >> 21, and walk_side */
         u64 epoch;       /* good while tlb_epoch is the same */
         const u8 *table; /* its page table, or NULL: one page of 2 MiB */
         u64 gpa;         /* of that page */
         bool user, write, nx, global, dirty;
     } walks[512];
+    u64 walk_side; /* tells the walks of a program from those of its kernel in ring 3 */
     u64 tlb_epoch; /* counts flushes of the TLB, of one page too */
     u8 *rmw_hva;   /* mmu_rmw() gave this address in a page whose writes must be told */
+    u8 *divert;    /* ring3_divert(): what stands for page divert_page, or NULL */
+    u64 divert_page;
     struct ram_range {
         u64 base, size; /* guest-physical; whole pages */
         u8 *hva, *whva; /* where reads and writes go; whva NULL: not writable */

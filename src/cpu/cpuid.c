@@ -88,6 +88,17 @@ int cpuid_model_find(struct cpuid_model *m, const char *name, struct err *e)
     return 0;
 }
 
+void cpuid_model_ring3(struct cpuid_model *m)
+{
+    static const u8 hidden[] = {FEAT_vme,        FEAT_pse,     FEAT_apic,   FEAT_mtrr,
+                                FEAT_pge,        FEAT_pse36,   FEAT_pcid,   FEAT_x2apic,
+                                FEAT_smep,       FEAT_invpcid, FEAT_smap,   FEAT_tsc_deadline,
+                                FEAT_tsc_adjust, FEAT_umip,    FEAT_pdpe1gb};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(hidden); i++)
+        m->has[hidden[i]] = false;
+}
+
 /* The model's bits of one register. */
 static u32 feature_bits(const struct cpuid_model *m, u32 leaf, u32 sub, enum cpuid_reg reg)
 {

@@ -34,6 +34,8 @@ struct cpu;
 
 /* -EINVAL with the names that there are. */
 int cpuid_model_find(struct cpuid_model *m, const char *name, struct err *e);
+/* Takes away what a kernel in ring 3 (cpu/ring3.h) has no use for. */
+void cpuid_model_ring3(struct cpuid_model *m);
 /* What CPUID gives this vCPU now (OSXSAVE, APIC, topology). */
 struct cpuid_regs cpuid_query(const struct cpu *c, u32 leaf, u32 subleaf);
 

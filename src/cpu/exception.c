@@ -12,6 +12,7 @@
 
 #include "cpu/interp.h"
 #include "cpu/mmu.h"
+#include "cpu/ring3.h"
 #include "cpu/segment.h"
 #include "cpu/stackframe.h"
 #include "cpu/sysinsn.h"
@@ -278,10 +279,15 @@ catches_exceptions static void deliver(struct cpu *c, unsigned vector, enum int_
 
 void exception_deliver(struct cpu *c)
 {
+    const struct ring3_ops *r3 = cpu_ring3(c);
+
     c->rmw_hva = NULL;
     c->dr6_pending = 0;
     c->s.int_shadow = false;
-    deliver(c, c->exc.vector, INT_EXC);
+    if (unlikely(r3))
+        r3->exception(c);
+    else
+        deliver(c, c->exc.vector, INT_EXC);
 }
 
 void interrupt_deliver(struct cpu *c, unsigned vector, enum int_source src)
@@ -291,7 +297,12 @@ void interrupt_deliver(struct cpu *c, unsigned vector, enum int_source src)
 
 void software_interrupt(struct cpu *c, unsigned vector, enum int_source src)
 {
-    deliver_once(c, vector, src, NO_ERROR_CODE, c->next_rip);
+    const struct ring3_ops *r3 = cpu_ring3(c);
+
+    if (unlikely(r3))
+        r3->interrupt(c, vector, src);
+    else
+        deliver_once(c, vector, src, NO_ERROR_CODE, c->next_rip);
 }
 
 void software_interrupt_vm86(struct cpu *c, unsigned vector)

@@ -18,6 +18,7 @@
 #include "cpu/exception.h"
 #include "cpu/mmu.h"
 #include "cpu/ops.h"
+#include "cpu/ring3.h"
 #include "cpu/segment.h"
 
 #include <stdlib.h>
@@ -368,6 +369,8 @@ bool cpu_take_event(struct cpu *c)
     struct vcpu *v = c->vcpu;
     u32 ev = vcpu_events(v);
 
+    if (unlikely(cpu_ring3(c)))
+        return cpu_ring3(c)->event(c, ev);
     if (ev & VCPU_INIT) {
         vcpu_lower(v, VCPU_INIT);
         take_init(c);

@@ -243,7 +243,7 @@ static void walk_keep(struct cpu *c, u64 lin, const struct walk *w, const struct
     if (w->page_shift > 21)
         return;
     *k = (struct walk_cache){
-        .tag = lin >> 21,
+        .tag = lin >> 21 | c->walk_side,
         .epoch = c->tlb_epoch,
         .gpa = align_down(w->gpa, 2 * MIB),
         .user = from->user,
@@ -329,7 +329,7 @@ static bool walk_short(struct cpu *c, u64 lin, u32 acc, unsigned idx, struct wal
 {
     const struct walk_cache *k = walk_slot(c, lin);
 
-    if (k->tag != lin >> 21 || k->epoch != c->tlb_epoch)
+    if (k->tag != (lin >> 21 | c->walk_side) || k->epoch != c->tlb_epoch)
         return false;
     *w = (struct walk){.user = k->user, .write = k->write, .nx = k->nx};
     if (!k->table) {
@@ -422,8 +422,12 @@ static void tlb_fill(struct cpu *c, u64 lin, unsigned idx, const struct walk *w,
 static struct place translate(struct cpu *c, u64 lin, u32 acc, unsigned idx)
 {
     struct walk w;
-    int rc = walk(c, lin, acc, idx, true, &w);
 
+    if (unlikely(c->divert) && align_down(lin, PAGE_SIZE) == c->divert_page && !(acc & PF_I)) {
+        u8 *copy = c->divert + (lin & PAGE_MASK);
+        return (struct place){.hva = copy, .whva = copy};
+    }
+    int rc = walk(c, lin, acc, idx, true, &w);
     if (unlikely(rc != WALK_OK))
         page_fault(c, lin, (u32)rc, acc, idx);
     struct place p = place_of(c, w.gpa);

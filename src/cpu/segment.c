@@ -8,6 +8,8 @@
  */
 #include "cpu/segment.h"
 
+#include "cpu/ring3.h"
+
 /* ------------------------------------------------ linear addresses -- */
 
 static _Noreturn void seg_fault(struct cpu *c, enum seg_reg seg)
@@ -75,6 +77,10 @@ bool desc_try(struct cpu *c, u16 sel, u64 *desc, u64 *lin)
     u64 base = c->s.gdtr.base;
     u32 limit = c->s.gdtr.limit;
 
+    if (unlikely(cpu_ring3(c))) {
+        *lin = 0; /* nobody writes it: the accessed bit is set */
+        return cpu_ring3(c)->descriptor(c, sel, desc);
+    }
     if (sel & 4) {
         if (!(c->s.ldtr.attr & SEG_P) || !(c->s.ldtr.sel & ~3u))
             return false;

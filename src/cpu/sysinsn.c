@@ -14,6 +14,7 @@
 #include "cpu/operand.h"
 #include "cpu/ops.h"
 #include "cpu/perfctr.h"
+#include "cpu/ring3.h"
 
 static bool canonical(u64 a)
 {
@@ -230,6 +231,13 @@ void exec_syscall(struct cpu *c, const struct insn *i)
 
     if (!(c->s.efer & EFER_SCE) || c->real || c->vm86)
         cpu_ud(c);
+    if (unlikely(cpu_ring3(c))) {
+        if (c->log) /* lockstep cannot try a call twice */
+            c->log->broken = true;
+        else
+            cpu_ring3(c)->syscall(c);
+        return;
+    }
     if (c->long_mode) {
         bool from64 = c->code == CODE64;
         c->s.gpr[RCX] = c->next_rip;
@@ -327,7 +335,7 @@ void exec_vmcall(struct cpu *c, const struct insn *i)
         .opaque = c,
     };
 
-    if (!pv->ops || c->real || c->vm86)
+    if (!pv->ops || pv->ring3 || c->real || c->vm86)
         cpu_ud(c);
     if (c->log) { /* lockstep cannot try a call twice */
         c->log->broken = true;
