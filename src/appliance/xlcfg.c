@@ -191,9 +191,7 @@ static int take_type(struct xlcfg *x, const struct xl_value *v, struct err *e)
     } else if (!strcmp(v->s, "pvh")) {
         x->m->xen = XEN_PVH;
     } else if (!strcmp(v->s, "pv") || !strcmp(v->s, "generic") || !strcmp(v->s, "linux")) {
-        xl_note(x, "%s = \"%s\": classic PV is not there; the kernel is started as PVH", x->key,
-                v->s);
-        x->m->xen = XEN_PVH;
+        x->m->xen = XEN_PV;
     } else {
         return xl_bad(x, e, "%s = \"%s\" is none of pv, pvh, hvm", x->key, v->s);
     }
@@ -394,7 +392,7 @@ static int finish(struct xlcfg *x, struct err *e)
 
     if (!x->have_type)
         m->xen = m->kernel ? XEN_PVH : XEN_HVM;
-    if (m->xen == XEN_PVH && !m->kernel)
+    if (xen_alone(m->xen) && !m->kernel)
         return err_set(e, EINVAL, "%s: names no kernel", x->path);
     if (x->maxmem > m->memory)
         xl_note(x, "maxmem: the guest has %llu MiB and no more",

@@ -38,7 +38,13 @@ struct disk_config {
 };
 
 /* Xen's interface: none, or the kind of guest. */
-enum xen_mode { XEN_NONE, XEN_PVH, XEN_HVM };
+enum xen_mode { XEN_NONE, XEN_PVH, XEN_HVM, XEN_PV };
+
+/* A machine of Xen's interface alone, without a PC around it (board/xen_pvh.h). */
+static inline bool xen_alone(enum xen_mode m)
+{
+    return m == XEN_PVH || m == XEN_PV;
+}
 
 enum vga_kind { VIDEO_NONE, VIDEO_STD, VIDEO_VIRTIO };
 

@@ -44,6 +44,10 @@ static int map_ram(struct xen_pvh *m, struct region *r, const char *name, u64 of
 static int open_memory(struct xen_pvh *m, struct err *e)
 {
     u64 ram = m->vm->mem.ram_size;
+    if (m->cfg.xen == XEN_PV) { /* no holes */
+        m->ram_below = ram;
+        return map_ram(m, &m->ram_low, "RAM", 0, 0, ram, e);
+    }
     m->ram_below = min(ram, MAP_RAM_BELOW);
     m->ram_above = ram - m->ram_below;
     int r = map_ram(m, &m->ram_low, "low RAM", 0, 0, MAP_LOW_TOP, e);
@@ -104,9 +108,19 @@ static void place_acpi(struct xen_pvh *m)
 
 /* -------------------------------------------------------------------- life -- */
 
+static int load_pv(struct xen_pvh *m, const struct boot_files *f, struct err *e)
+{
+    struct xen_pv_info info;
+    xen_pv_info(m->xen, &info);
+    int r = xen_pv_build(f, m->vm->mem.hva, m->vm->mem.ram_size, &info, &m->pv, e);
+    return r ? r : xen_pv_start(m->xen, m->pv.root, m->pv.store, m->pv.console, e);
+}
+
 static int load(struct xen_pvh *m, struct err *e)
 {
     struct boot_files f = {m->cfg.kernel, m->cfg.initrd, m->cfg.append, true};
+    if (m->cfg.xen == XEN_PV)
+        return load_pv(m, &f, e);
     struct boot_mem bm = {m->vm->mem.hva, m->ram_below, &m->e820, MAP_RSDP, false};
     place_acpi(m);
     return loader_load(&f, &bm, &m->entry, e);
@@ -132,6 +146,14 @@ static void reset(void *opaque)
 static void boot_state(void *opaque, struct cpu_state *s)
 {
     struct xen_pvh *m = opaque;
+    if (m->cfg.xen == XEN_PV) {
+        xen_pv_state(s);
+        s->rip = m->pv.entry;
+        s->gpr[RSI] = m->pv.start_info;
+        s->gpr[RSP] = m->pv.stack;
+        s->cr3 = m->pv.root << PAGE_SHIFT;
+        return;
+    }
     loader_state(&m->entry, s);
     s->mtrr_def_type = 0x806; /* everything is memory; no fixed ranges */
 }
@@ -188,7 +210,8 @@ static int open_xen(struct xen_pvh *m, struct err *e)
 {
     struct machine_config *c = &m->cfg;
     struct xen_e820 map_[E820_MAX];
-    struct xen_config xc = {.special_gfn = MAP_SPECIAL >> PAGE_SHIFT, .map = map_};
+    struct xen_config xc = {
+        .special_gfn = MAP_SPECIAL >> PAGE_SHIFT, .map = map_, .pv = c->xen == XEN_PV};
     for (unsigned i = 0; i < m->e820.n; i++)
         map_[xc.nmap++] = (struct xen_e820){m->e820.e[i].base, m->e820.e[i].len, m->e820.e[i].type};
     memcpy(xc.uuid, c->uuid, 16);
@@ -215,13 +238,19 @@ int xen_pvh_open(struct xen_pvh *m, struct vm *vm, const struct machine_config *
 {
     m->vm = vm;
     m->cfg = *cfg;
+    if (cfg->xen == XEN_PV && strcmp(vm->engine->name, "soft") &&
+        strcmp(vm->engine->name, "interp"))
+        return err_set(e, EINVAL,
+                       "a classic PV guest runs on the engines soft and interp, not on %s",
+                       vm->engine->name);
     int r = open_memory(m, e);
     if (r)
         return r;
     lapic_bus_init(&m->lapics, vm->vcpu, vm->ncpus, vm->clock, NULL, &vm->trace);
     m->lapics_open = true;
-    r = map(m, &vm->mmio, &m->lapics.region, MAP_LAPIC, e);
-    if (!r)
+    if (cfg->xen != XEN_PV)
+        r = map(m, &vm->mmio, &m->lapics.region, MAP_LAPIC, e);
+    if (!r && cfg->xen != XEN_PV)
         r = open_acpi(m, e);
     if (!r)
         r = open_debugcon(m, e);

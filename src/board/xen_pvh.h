@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The machine of a Xen PVH guest: processors with local APICs, memory, ACPI tables, and Xen's
- * interface for everything else.  No firmware, no chips, no PCI.
+ * interface for everything else.  No firmware, no chips, no PCI.  That of a classic PV guest has no
+ * local APICs and no tables either.
  */
 #ifndef WIRT_BOARD_XEN_PVH_H
 #define WIRT_BOARD_XEN_PVH_H
@@ -10,6 +11,7 @@
 #include "board/config.h"
 #include "board/e820.h"
 #include "board/loader.h"
+#include "board/xen_pv.h"
 #include "core/vm.h"
 #include "dev/debugcon.h"
 #include "dev/lapic.h"
@@ -28,6 +30,7 @@ struct xen_pvh {
     struct debugcon debugcon; /* port 0xe9: Linux' earlyprintk=xen */
     FILE *debugcon_file;
     struct boot_entry entry;
+    struct xen_pv_boot pv; /* instead, for a classic PV guest */
     struct blk *blk[XEN_DISKS_MAX];
     unsigned nblks;
     struct nic_backend *net[MACHINE_NICS_MAX];

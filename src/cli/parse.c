@@ -96,13 +96,16 @@ int parse_pv(enum xen_mode *x, const char *s, struct err *e)
     static const struct {
         const char *word;
         enum xen_mode mode;
-    } words[] = {{"xen", XEN_PVH}, {"xen,mode=pvh", XEN_PVH}, {"xen,mode=hvm", XEN_HVM}};
+    } words[] = {{"xen", XEN_PVH},
+                 {"xen,mode=pvh", XEN_PVH},
+                 {"xen,mode=hvm", XEN_HVM},
+                 {"xen,mode=pv", XEN_PV}};
     for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
         if (!strcmp(s, words[i].word)) {
             *x = words[i].mode;
             return 0;
         }
-    return err_set(e, EINVAL, "\"%s\" is none of xen, xen,mode=pvh, xen,mode=hvm", s);
+    return err_set(e, EINVAL, "\"%s\" is none of xen, xen,mode=pvh, xen,mode=pv, xen,mode=hvm", s);
 }
 
 int parse_disk(struct disk_config *d, const char *s, struct err *e)

@@ -218,7 +218,7 @@ static int open_xen(struct run *r, struct err *e)
 static int open_machine(struct run *r, struct err *e)
 {
     struct run_config *c = &r->c;
-    struct cpu_config cpu = {c->m.cpus, c->cpu, c->check, c->perf_map};
+    struct cpu_config cpu = {c->m.cpus, c->cpu, c->check, c->perf_map, c->m.xen == XEN_PV};
     const struct stdio_keys keys = {quit, reset, power_button, r};
     const struct engine_ops *engine = NULL;
     int ret = check_memory(c->m.memory, e);
@@ -238,7 +238,7 @@ static int open_machine(struct run *r, struct err *e)
     if (ret)
         return ret;
     ret = open_chardevs(r, e);
-    if (!ret && c->m.xen == XEN_PVH) {
+    if (!ret && xen_alone(c->m.xen)) {
         ret = open_xen(r, e);
         return ret ? ret : open_control(r, e);
     }

@@ -339,9 +339,9 @@ static int finish(struct run_config *c, struct err *e)
         return err_set(e, EINVAL, "--%s needs --kernel", m->initrd ? "initrd" : "append");
     if (m->kernel && m->firmware)
         return err_set(e, EINVAL, "--kernel boots without firmware: --firmware has no meaning");
-    if (m->xen == XEN_PVH && !m->kernel)
+    if (xen_alone(m->xen) && !m->kernel)
         return err_set(e, EINVAL, "--pv xen boots a kernel: --kernel is missing");
-    if (m->xen == XEN_PVH)
+    if (xen_alone(m->xen))
         m->vga = VIDEO_NONE;
     if (m->xen)
         m->balloon = false; /* Xen's own is there */

@@ -22,7 +22,9 @@ void evtchn_deliver(struct xen_vcpu *v)
 
     if (!__atomic_load_n(&v->info->evtchn_upcall_pending, __ATOMIC_ACQUIRE))
         return;
-    if (v->upcall_vector)
+    if (x->pv)
+        vcpu_raise(v->vcpu, VCPU_INTR);
+    else if (v->upcall_vector)
         lapic_inject(&x->lapics->lapic[v->id], v->upcall_vector, false);
     else if (x->callback_vector)
         lapic_inject(&x->lapics->lapic[v->id], x->callback_vector, true);

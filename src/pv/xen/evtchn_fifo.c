@@ -138,7 +138,7 @@ s64 fifo_init_control(struct xen *x, u64 gfn, u32 offset, u32 vcpu)
     struct xen_vcpu *v = &x->vcpu[vcpu];
     if (v->fifo.control)
         return -XEN_EINVAL;
-    u8 *page = guest_page(x, gfn);
+    u8 *page = guest_page_hold(x, gfn);
     if (!page)
         return -XEN_EINVAL;
     memset(page + offset, 0, CONTROL_SIZE);
@@ -164,7 +164,7 @@ s64 fifo_expand_array(struct xen *x, u64 gfn)
         n++;
     if (n == XEN_FIFO_PAGES)
         return -XEN_ENOSPC;
-    u8 *page = guest_page(x, gfn);
+    u8 *page = guest_page_hold(x, gfn);
     if (!page)
         return -XEN_EINVAL;
     x->fifo_page[n] = page;

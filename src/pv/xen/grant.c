@@ -11,7 +11,7 @@
  */
 #include "pv/xen/grant.h"
 
-#include "pv/xen/internal.h"
+#include "pv/xen/pv.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -99,6 +99,13 @@ static void clear_marks(struct xen *x, u32 ref, u16 marks)
         __atomic_fetch_and((u16 *)entry(g, ref), (u16)~marks, __ATOMIC_SEQ_CST);
 }
 
+/* One more use of a page that is in use. */
+static u8 *guest_page_again(struct xen *x, const u8 *page, bool write)
+{
+    return x->pv ? guest_page_get(x, (u64)(page - x->vm->mem.hva) >> PAGE_SHIFT, write)
+                 : (u8 *)page;
+}
+
 static int map_for(struct xen *x, u32 ref, u16 dom, bool write, u8 **hva)
 {
     struct grants *g = x->grants;
@@ -112,14 +119,18 @@ static int map_for(struct xen *x, u32 ref, u16 dom, bool write, u8 **hva)
     int r = take(x, ref, dom, write, &frame);
     if (r)
         return r;
-    if (!a->hva) { /* the first: later ones get the same page, whatever the entry says by then */
-        a->hva = guest_page(x, frame);
-        if (!a->hva) {
+    /* all but the first get the same page, whatever the entry says by then */
+    u8 *page = a->hva ? guest_page_again(x, a->hva, write) : guest_page_get(x, frame, write);
+    if (!page) {
+        if (!a->hva)
             clear_marks(x, ref, GTF_reading | GTF_writing);
-            return GNTST_bad_page;
-        }
-        g->nactive++;
+        else if (!a->writes)
+            clear_marks(x, ref, GTF_writing);
+        return GNTST_bad_page;
     }
+    if (!a->hva)
+        g->nactive++;
+    a->hva = page;
     if (write)
         a->writes++;
     else
@@ -138,6 +149,7 @@ static void unmap(struct xen *x, u32 ref, bool write)
         a->writes--;
     else
         a->reads--;
+    guest_page_put(x, a->hva, write);
     if (!a->reads && !a->writes) {
         a->hva = NULL;
         g->nactive--;
@@ -184,8 +196,17 @@ static int copy_side(struct xen *x, const struct copy_ptr *p, bool gref, bool wr
         return GNTST_bad_domain;
     if (gref)
         return map_for(x, (u32)p->ref_or_gmfn, XEN_DOMID_GUEST, write, hva);
-    *hva = guest_page(x, p->ref_or_gmfn);
+    *hva = guest_page_get(x, p->ref_or_gmfn, write);
     return *hva ? GNTST_okay : GNTST_bad_page;
+}
+
+static void copy_side_done(struct xen *x, const struct copy_ptr *p, bool gref, bool write,
+                           const u8 *hva)
+{
+    if (gref)
+        unmap(x, (u32)p->ref_or_gmfn, write);
+    else
+        guest_page_put(x, hva, write);
 }
 
 static int copy_one(struct xen *x, const struct copy_op *op)
@@ -203,11 +224,9 @@ static int copy_one(struct xen *x, const struct copy_op *op)
     if (!r) {
         memmove(to + op->dest.offset, from + op->source.offset, op->len);
         guest_wrote(x, to + op->dest.offset, op->len);
-        if (dref)
-            unmap(x, (u32)op->dest.ref_or_gmfn, true);
+        copy_side_done(x, &op->dest, dref, true, to);
     }
-    if (sref)
-        unmap(x, (u32)op->source.ref_or_gmfn, false);
+    copy_side_done(x, &op->source, sref, false, from);
     return r;
 }
 
@@ -313,6 +332,61 @@ static s64 query_size(struct xen_call *k)
     return guest_write(k, k->a[1], &a, sizeof(a)) ? 0 : -XEN_EFAULT;
 }
 
+/* dom u16, nr_frames u32; status s16 (out), frame_list: where a PV guest finds the table. */
+static s64 setup_table(struct xen_call *k)
+{
+    struct {
+        u16 dom, pad;
+        u32 nr;
+        s16 status, pad2[3];
+        u64 list;
+    } a;
+    struct xen *x = k->x;
+
+    if (!guest_read(k, k->a[1], &a, sizeof(a)))
+        return -XEN_EFAULT;
+    a.status = GNTST_okay;
+    if (a.dom != DOMID_SELF && a.dom != XEN_DOMID_GUEST)
+        a.status = GNTST_bad_domain;
+    else if (a.nr > FRAMES_MAX)
+        a.status = GNTST_general_error;
+    pthread_mutex_lock(&x->grants->lock);
+    if (!a.status && grow(x->grants, a.nr))
+        a.status = GNTST_general_error;
+    pthread_mutex_unlock(&x->grants->lock);
+    for (u32 i = 0; !a.status && i < a.nr; i++) {
+        u64 frame = pv_grant_frame(x, i);
+        if (!guest_write(k, a.list + i * 8ull, &frame, sizeof(frame)))
+            return -XEN_EFAULT;
+    }
+    return guest_write(k, k->a[1], &a, sizeof(a)) ? 0 : -XEN_EFAULT;
+}
+
+/* nr_frames u32, dom u16, status s16 (out), frame_list */
+static s64 get_status_frames(struct xen_call *k)
+{
+    struct {
+        u32 nr;
+        u16 dom;
+        s16 status;
+        u64 list;
+    } a;
+
+    if (!guest_read(k, k->a[1], &a, sizeof(a)))
+        return -XEN_EFAULT;
+    a.status = GNTST_okay;
+    if (a.dom != DOMID_SELF && a.dom != XEN_DOMID_GUEST)
+        a.status = GNTST_bad_domain;
+    else if (a.nr > STATUS_FRAMES || k->x->grants->version != 2)
+        a.status = GNTST_general_error;
+    for (u32 i = 0; !a.status && i < a.nr; i++) {
+        u64 frame = pv_status_frame(k->x, i);
+        if (!guest_write(k, a.list + i * 8ull, &frame, sizeof(frame)))
+            return -XEN_EFAULT;
+    }
+    return guest_write(k, k->a[1], &a, sizeof(a)) ? 0 : -XEN_EFAULT;
+}
+
 /* The operations on lists: the entry's size, where its status lies, and what to do. */
 static s64 one_copy(struct xen_call *k, u64 gva)
 {
@@ -379,7 +453,11 @@ s64 xen_grant_table_op(struct xen_call *k)
         return set_version(k);
     case GNTTABOP_get_version:
         return get_version(k);
-    default: /* setup_table and get_status_frames are for guests without a physmap */
+    case GNTTABOP_setup_table: /* for guests without a physmap, as the next */
+        return k->x->pv ? setup_table(k) : -XEN_ENOSYS;
+    case GNTTABOP_get_status_frames:
+        return k->x->pv ? get_status_frames(k) : -XEN_ENOSYS;
+    default:
         return -XEN_ENOSYS;
     }
 }
@@ -425,6 +503,16 @@ void grant_reset(struct xen *x)
     g->nactive = 0;
     g->version = 1;
     g->nframes = 1;
+}
+
+void grant_show(struct xen *x)
+{
+    struct grants *g = x->grants;
+
+    for (unsigned i = 0; i < FRAMES_MAX; i++)
+        bus_map(&x->vm->mmio, &g->region[i], pv_grant_frame(x, i) << PAGE_SHIFT);
+    for (unsigned i = 0; i < STATUS_FRAMES; i++)
+        bus_map(&x->vm->mmio, &g->status_region[i], pv_status_frame(x, i) << PAGE_SHIFT);
 }
 
 void grant_close(struct xen *x)

@@ -22,4 +22,7 @@ void grant_unmap(struct xen *x, u32 ref, bool write);
 /* XENMAPSPACE_grant_table: the frame's page at guest frame gfn; 0 or -XEN_E*.  xen.lock held. */
 s64 grant_place(struct xen *x, u64 idx, u64 gfn);
 
+/* For a PV guest: every page of the table at its frame (pv.h). */
+void grant_show(struct xen *x);
+
 #endif

@@ -2,11 +2,11 @@
 /*
  * The one table of hypercalls, and the way in.  Arguments come in RDI, RSI, RDX, R10, R8, the
  * number in EAX, the result goes to RAX (xen.h).  64-bit callers in kernel mode only: a 32-bit
- * guest's structures have other layouts, and no kernel that speaks PVH here is 32 bits wide.
+ * guest's structures have other layouts, and no kernel that speaks PVH or PV here is 32 bits wide.
  *
  * A call that is not in the table is -ENOSYS, one that only the control domain may make -EPERM.
  */
-#include "pv/xen/internal.h"
+#include "pv/xen/pv.h"
 
 #include "core/arch.h"
 
@@ -26,6 +26,8 @@ static s64 unsupported(struct xen_call *k)
 static s64 vm_assist(struct xen_call *k)
 {
     enum { VMASST_TYPE_runstate_update_flag = 5 };
+    if (k->x->pv)
+        return pv_vm_assist(k);
     return k->a[0] <= 1 && k->a[1] == VMASST_TYPE_runstate_update_flag ? 0 : -XEN_EINVAL;
 }
 
@@ -34,7 +36,27 @@ static xen_call_fn multicall;
 static const struct {
     const char *name;
     xen_call_fn *fn;
+    bool pv; /* classic PV guests only */
 } calls[HYPERCALLS] = {
+    [HYPERVISOR_set_trap_table] = {"set_trap_table", pv_set_trap_table, true},
+    [HYPERVISOR_mmu_update] = {"mmu_update", pv_mmu_update, true},
+    [HYPERVISOR_set_gdt] = {"set_gdt", pv_set_gdt, true},
+    [HYPERVISOR_stack_switch] = {"stack_switch", pv_stack_switch, true},
+    [HYPERVISOR_set_callbacks] = {"set_callbacks", pv_set_callbacks, true},
+    [HYPERVISOR_fpu_taskswitch] = {"fpu_taskswitch", pv_fpu_taskswitch, true},
+    [HYPERVISOR_set_debugreg] = {"set_debugreg", pv_set_debugreg, true},
+    [HYPERVISOR_get_debugreg] = {"get_debugreg", pv_get_debugreg, true},
+    [HYPERVISOR_update_descriptor] = {"update_descriptor", pv_update_descriptor, true},
+    [HYPERVISOR_update_va_mapping] = {"update_va_mapping", pv_update_va_mapping, true},
+    [HYPERVISOR_set_timer_op] = {"set_timer_op", pv_set_timer_op, true},
+    [HYPERVISOR_update_va_mapping_otherdomain] = {"update_va_mapping_otherdomain",
+                                                  pv_update_va_mapping_otherdomain, true},
+    [HYPERVISOR_iret] = {"iret", pv_iret, true},
+    [HYPERVISOR_set_segment_base] = {"set_segment_base", pv_set_segment_base, true},
+    [HYPERVISOR_mmuext_op] = {"mmuext_op", pv_mmuext_op, true},
+    [HYPERVISOR_nmi_op] = {"nmi_op", pv_nmi_op, true},
+    [HYPERVISOR_callback_op] = {"callback_op", pv_callback_op, true},
+    [HYPERVISOR_physdev_op] = {"physdev_op", pv_physdev_op, true},
     [HYPERVISOR_platform_op] = {"platform_op", control_only},
     [HYPERVISOR_memory_op] = {"memory_op", xen_memory_op},
     [HYPERVISOR_multicall] = {"multicall", multicall},
@@ -54,7 +76,8 @@ static const struct {
 
 s64 hypercall_dispatch(struct xen_call *k)
 {
-    const char *name = k->nr < HYPERCALLS ? calls[k->nr].name : NULL;
+    bool known = k->nr < HYPERCALLS && (!calls[k->nr].pv || k->x->pv);
+    const char *name = known ? calls[k->nr].name : NULL;
     s64 r = -XEN_ENOSYS;
     u64 a0 = k->a[0], a1 = k->a[1];
 
@@ -85,7 +108,8 @@ static s64 multicall(struct xen_call *k)
         one.result = PV_DONE;
         for (unsigned i = 0; i < ARRAY_SIZE(one.a); i++)
             one.a[i] = e[2 + i];
-        s64 r = one.nr == HYPERVISOR_multicall ? -XEN_EINVAL : hypercall_dispatch(&one);
+        bool nested = one.nr == HYPERVISOR_multicall || one.nr == HYPERVISOR_iret;
+        s64 r = nested ? -XEN_EINVAL : hypercall_dispatch(&one);
         if (one.result == PV_AGAIN) { /* the entry keeps how far it came */
             for (unsigned i = 0; i < ARRAY_SIZE(one.a); i++)
                 e[2 + i] = one.a[i];

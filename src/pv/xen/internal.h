@@ -95,6 +95,7 @@ struct xen {
     struct xenbus_dev *devices;
     struct blkback *disks; /* lists */
     struct netback *nics;
+    struct xen_pv *pv; /* a classic PV domain (pv.h), or NULL */
 };
 
 /* ---------------------------------------------------------- hypercalls -- */
@@ -124,6 +125,11 @@ bool guest_read(struct xen_call *k, u64 gva, void *buf, u64 len);
 bool guest_write(struct xen_call *k, u64 gva, const void *buf, u64 len);
 /* A whole page of RAM by its frame number, or NULL. */
 u8 *guest_page(struct xen *x, u64 gfn);
+/* The same while somebody uses it: with a PV guest a page that is written cannot become a page
+ * table meanwhile.  Held: until the domain is reset. */
+u8 *guest_page_get(struct xen *x, u64 gfn, bool write);
+void guest_page_put(struct xen *x, const u8 *page, bool write);
+u8 *guest_page_hold(struct xen *x, u64 gfn);
 /* After a write through a host address. */
 static inline void guest_wrote(struct xen *x, const void *hva, u64 len)
 {

@@ -9,7 +9,7 @@
  * put elsewhere it is mapped there.
  */
 #include "pv/xen/grant.h"
-#include "pv/xen/internal.h"
+#include "pv/xen/pv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -249,6 +249,11 @@ static s64 reservation_of(struct xen_call *k, u64 pages)
 
 s64 xen_memory_op(struct xen_call *k)
 {
+    if (k->x->pv) {
+        s64 r = pv_memory_op(k);
+        if (r != -XEN_ENOSYS)
+            return r;
+    }
     switch (k->a[0] & (BIT(EXTENT_SHIFT) - 1)) {
     case XENMEM_decrease_reservation:
         return change_reservation(k, false);
@@ -296,6 +301,8 @@ int memory_open(struct xen *x, struct err *e)
                                        .size = PAGE_SIZE,
                                        .hva = x->shared_page,
                                        .whva = x->shared_page};
+    if (x->cfg.pv) /* they are pages of the guest's */
+        return 0;
     int r = bus_map(&x->vm->mmio, &x->special_region, x->cfg.special_gfn << PAGE_SHIFT);
     return r ? err_set(e, -r, "Xen interface: no place for its pages at 0x%llx",
                        (unsigned long long)x->cfg.special_gfn << PAGE_SHIFT)

@@ -111,6 +111,7 @@ s64 xen_sched_op(struct xen_call *k)
     case SCHEDOP_block: {
         struct xen_vcpu *v = k->v;
         __atomic_store_n(&v->info->evtchn_upcall_mask, 0, __ATOMIC_SEQ_CST);
+        k->p->interrupts |= k->x->pv != NULL;
         k->result = PV_HALT;
         return 0;
     }

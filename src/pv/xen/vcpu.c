@@ -4,7 +4,7 @@
  * (vcpu.h).  Processors start by INIT and SIPI through their local APICs, as PVH guests do it;
  * VCPUOP_initialise, up and down are left out.
  */
-#include "pv/xen/internal.h"
+#include "pv/xen/pv.h"
 
 #include <string.h>
 
@@ -36,7 +36,7 @@ static s64 register_vcpu_info(struct xen_call *k, struct xen_vcpu *v)
         return -XEN_EFAULT;
     if (a.offset > PAGE_SIZE - sizeof(struct xen_vcpu_info) || a.offset & 7)
         return -XEN_EINVAL;
-    u8 *page = guest_page(x, a.mfn);
+    u8 *page = guest_page_hold(x, a.mfn);
     if (!page)
         return -XEN_EINVAL;
     pthread_mutex_lock(&x->evt_lock);
@@ -91,7 +91,7 @@ static s64 register_time_area(struct xen_call *k, struct xen_vcpu *v)
     if ((gva & PAGE_MASK) > PAGE_SIZE - sizeof(struct xen_vcpu_time_info) || gva & 7 ||
         !k->p->translate(k->p, gva, true, &gpa))
         return -XEN_EFAULT;
-    u8 *page = guest_page(x, gpa >> PAGE_SHIFT);
+    u8 *page = guest_page_hold(x, gpa >> PAGE_SHIFT);
     if (!page)
         return -XEN_EFAULT;
     pthread_mutex_lock(&x->evt_lock);
@@ -196,6 +196,11 @@ s64 xen_vcpu_op(struct xen_call *k)
     if ((u32)k->a[1] >= k->x->nvcpus)
         return -XEN_ENOENT;
     struct xen_vcpu *v = &k->x->vcpu[(u32)k->a[1]];
+    if (k->x->pv) {
+        s64 r = pv_vcpu_op(k, v);
+        if (r != -XEN_ENOSYS)
+            return r;
+    }
     bool timer = op >= VCPUOP_set_periodic_timer && op <= VCPUOP_stop_singleshot_timer;
     if (timer && op != VCPUOP_set_periodic_timer && op != VCPUOP_stop_periodic_timer && v != k->v)
         return -XEN_EINVAL;

@@ -99,9 +99,15 @@ bool xen_wrmsr(void *opaque, struct vcpu *v, u32 msr, u64 val)
 
     if (msr != MSR_HYPERCALL || (val & PAGE_MASK) >= MSR_PAGES)
         return false;
-    page = guest_page(x, val >> PAGE_SHIFT);
+    page = guest_page_get(x, val >> PAGE_SHIFT, true);
     if (!page)
         return false;
+    if (x->pv) {
+        xen_pv_hypercall_page(page);
+        guest_wrote(x, page, PAGE_SIZE);
+        guest_page_put(x, page, true);
+        return true;
+    }
     memset(page, 0xcc, PAGE_SIZE);
     for (unsigned n = 0; n < PAGE_SIZE / SLOT; n++) {
         static const u8 code[] = {0xb8, 0, 0, 0, 0, 0x0f, 0x01, 0xd9, 0xc3};
@@ -130,14 +136,17 @@ static s64 give_text(struct xen_call *k, const char *s, u64 room)
 
 static s64 features(struct xen_call *k)
 {
-    const u32 submap = BIT(XENFEAT_writable_page_tables) | BIT(XENFEAT_auto_translated_physmap) |
-                       BIT(XENFEAT_hvm_callback_vector) | BIT(XENFEAT_hvm_safe_pvclock) |
-                       BIT(XENFEAT_memory_op_vnode_supported) | BIT(XENFEAT_not_direct_mapped);
+    /* pae_pgdir_above_4gb, mmu_pt_update_preserve_ad, highmem_assist, gnttab_map_avail_bits,
+     * memory_op_vnode_supported, direct_mapped: as Xen 4.17 gives them */
+    const u32 pv = 0x220f0;
+    const u32 hvm = BIT(XENFEAT_writable_page_tables) | BIT(XENFEAT_auto_translated_physmap) |
+                    BIT(XENFEAT_hvm_callback_vector) | BIT(XENFEAT_hvm_safe_pvclock) |
+                    BIT(XENFEAT_memory_op_vnode_supported) | BIT(XENFEAT_not_direct_mapped);
     u32 f[2];
 
     if (!guest_read(k, k->a[1], f, sizeof(f)))
         return -XEN_EFAULT;
-    f[1] = f[0] ? 0 : submap;
+    f[1] = f[0] ? 0 : k->x->pv ? pv : hvm;
     return give(k, f, sizeof(f));
 }
 

@@ -6,6 +6,7 @@
 #include "pv/xen/grant.h"
 #include "pv/xen/internal.h"
 #include "pv/xen/netback.h"
+#include "pv/xen/pv.h"
 #include "pv/xen/xenbus.h"
 
 #include <errno.h>
@@ -60,6 +61,8 @@ int xen_open(struct xen **out, struct vm *vm, struct lapic_bus *lapics, const st
         return err_set(e, ENOMEM, "Xen interface: no memory");
     vcpu_init(x);
     r = memory_open(x, e);
+    if (!r && c->pv)
+        r = pv_open(x, e);
     if (!r && !(x->console = console_open(x, c->console, e)))
         r = -ENOMEM;
     if (!r)
@@ -74,7 +77,7 @@ int xen_open(struct xen **out, struct vm *vm, struct lapic_bus *lapics, const st
         return r;
     xen_reset(x);
     /* SeaBIOS would look for what Xen's own loader leaves in memory */
-    vm->pv = (struct pv){&ops, x, c->hvm};
+    vm->pv = (struct pv){&ops, x, c->hvm, c->pv ? &pv_ring3 : NULL};
     return 0;
 }
 
@@ -90,6 +93,7 @@ void xen_reset(struct xen *x)
     xenstore_reset(x);
     console_reset(x->console);
     xenbus_reset(x);
+    pv_reset(x);
 }
 
 void xen_close(struct xen *x)
@@ -106,6 +110,7 @@ void xen_close(struct xen *x)
     grant_close(x);
     console_close(x->console);
     memory_close(x);
+    pv_close(x);
     free(x->port);
     pthread_mutex_destroy(&x->lock);
     pthread_mutex_destroy(&x->evt_lock);

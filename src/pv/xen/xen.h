@@ -42,6 +42,7 @@ struct xen_config {
     u8 uuid[16];
     s64 wallclock;           /* seconds since 1970 UTC at virtual time 0 */
     bool hvm;                /* a full PC with PV drivers: cards change hands at connection */
+    bool pv;                 /* classic PV: all RAM is mapped from 0 on, no special pages */
     u64 special_gfn;         /* XEN_SPECIAL_PAGES page frames that nothing else uses */
     u64 ram_pages;           /* of 4 KiB, at the guest's start */
     struct chardev *console; /* stays the caller's; NULL = none */
@@ -66,5 +67,20 @@ void xen_shutdown_guest(struct xen *x, const char *how);
 /* Asks the guest to keep this much memory, in KiB.  From any thread. */
 void xen_set_memory(struct xen *x, u64 kib);
 void xen_close(struct xen *x);
+
+/* ---- classic PV, for the domain builder, after xen_open() or xen_reset() ---- */
+
+struct xen_pv_info {
+    u64 shared_info; /* frame */
+    u32 store_port, console_port;
+};
+void xen_pv_info(const struct xen *x, struct xen_pv_info *i);
+/* The calls of a kernel in ring 3, for a page of its own. */
+void xen_pv_hypercall_page(u8 *page);
+/* Frames of the root page table (checked with all below it, and pinned), the store's and the
+ * console's page.  -EINVAL with one line. */
+int xen_pv_start(struct xen *x, u64 root, u64 store, u64 console, struct err *e);
+/* What every processor begins with; *s comes from cpu_state_reset(). */
+void xen_pv_state(struct cpu_state *s);
 
 #endif

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Frames, what they are used as, and how often: the rule by which a guest may own the page tables
+ * that its processors walk.
+ *
+ * A frame has one type at a time: page table of level 1 to 4, descriptor table, writable.  Its type
+ * changes only while nobody uses it as what it was, and after every TLB that may remember that was
+ * emptied.  To use a frame as a page table means that each of its entries was checked: an entry of
+ * level 1 refers to the frame that it maps, and uses it as writable if it lets it be written; an
+ * entry of level n uses the frame below as a table of level n - 1.  So a frame that is a table is
+ * mapped nowhere for writing, and no table leads to a frame that the guest has not got.
+ *
+ * A change checks the new entry first, writes it, and lets go of the old one.  Checking recurses
+ * over four levels; each frame is checked once however often it is named, so one call is bounded by
+ * the size of the guest's memory.
+ *
+ * Left out: linear page tables (a table that names itself; Xen has them as an option), pages of 2
+ * MiB, call gates, and access to other domains' frames.  U bits stay as the guest writes them: a
+ * kernel in ring 3 has a supervisor's rights here (cpu/ring3.h).
+ */
+#include "pv/xen/pv.h"
+
+#include "cpu/mmu.h"
+
+#include <sched.h>
+#include <string.h>
+
+enum { USES_MAX = 1u << 31, SPINS = 64 };
+
+/* What an entry may not have. */
+#define L1_DISALLOWED ((u64)PTE_GLOBAL)
+#define LX_DISALLOWED ((u64)(PTE_GLOBAL | PTE_PSE | PTE_PWT | PTE_PCD))
+
+static u64 frame_of(u64 e)
+{
+    return (e & PTE_FRAME) >> PAGE_SHIFT;
+}
+
+static bool is_table(u8 type)
+{
+    return type >= PT_L1 && type <= PT_L4;
+}
+
+/* --------------------------------------------------------------- flushes -- */
+
+void pv_flush_own(struct pv_vcpu *v)
+{
+    if (v->c)
+        mmu_flush(v->c, false);
+    v->flushed = ++v->xv->x->pv->clock;
+}
+
+static bool is_own(const struct pv_vcpu *v)
+{
+    const struct vcpu *cpu = v->xv->vcpu;
+
+    return !cpu->started || pthread_equal(cpu->thread, pthread_self());
+}
+
+/* The vCPU has emptied its TLB, or does so before the guest's next instruction. */
+static bool has_flushed(const struct pv_vcpu *v)
+{
+    u32 ev = vcpu_events(v->xv->vcpu);
+
+    return !(ev & VCPU_FLUSH) || ev & (VCPU_PAUSE | VCPU_STOP | VCPU_RESET) ||
+           __atomic_load_n(&v->inside, __ATOMIC_SEQ_CST);
+}
+
+void pv_flush_others(struct xen_pv *pv, u64 vcpus)
+{
+    unsigned n = pv->x->nvcpus, spins = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        struct pv_vcpu *v = &pv->vcpu[i];
+        if (!(vcpus >> i & 1))
+            continue;
+        if (is_own(v)) {
+            pv_flush_own(v);
+            vcpus &= ~BIT64(i);
+            continue;
+        }
+        vcpu_raise(v->xv->vcpu, VCPU_FLUSH);
+        v->flushed = ++pv->clock;
+    }
+    for (unsigned i = 0; i < n; i++)
+        while (vcpus >> i & 1 && !has_flushed(&pv->vcpu[i]))
+            if (++spins > SPINS)
+                sched_yield();
+}
+
+/* No TLB remembers what the frame was used as. */
+static void forget(struct xen_pv *pv, const struct pv_page *p)
+{
+    u64 vcpus = 0;
+
+    for (unsigned i = 0; i < pv->x->nvcpus; i++)
+        if (pv->vcpu[i].flushed <= p->stamp)
+            vcpus |= BIT64(i);
+    if (vcpus)
+        pv_flush_others(pv, vcpus);
+}
+
+/* ------------------------------------------------------------ references -- */
+
+int pv_ref_get(struct xen_pv *pv, u64 mfn)
+{
+    struct pv_page *p = pv_page(pv, mfn);
+
+    if (!p || p->refs >= USES_MAX)
+        return -XEN_EINVAL;
+    p->refs++;
+    return 0;
+}
+
+/* A frame that the guest gave back and that nothing leads to any more. */
+static void discard(struct xen_pv *pv, u64 mfn)
+{
+    u8 *p = pv_frame(pv, mfn);
+
+    mem_discard(&pv->x->vm->mem, mfn << PAGE_SHIFT, PAGE_SIZE);
+    guest_wrote(pv->x, p, PAGE_SIZE);
+}
+
+void pv_ref_put(struct xen_pv *pv, u64 mfn)
+{
+    struct pv_page *p = &pv->page[mfn];
+
+    BUG_ON(!p->refs);
+    if (!--p->refs && p->given)
+        discard(pv, mfn);
+}
+
+/* --------------------------------------------------------------- entries -- */
+
+/* Takes what an entry of a table of this level needs. */
+static int entry_get(struct xen_pv *pv, enum pv_type level, u64 e)
+{
+    u64 mfn = frame_of(e);
+
+    if (!(e & PTE_PRESENT))
+        return 0;
+    if (e & (level == PT_L1 ? L1_DISALLOWED : LX_DISALLOWED))
+        return -XEN_EINVAL;
+    if (level > PT_L1)
+        return pv_type_get(pv, mfn, level - 1);
+    if (mfn >= pv->heap_frame && mfn < pv->heap_frame + PV_HEAP_FRAMES)
+        return 0; /* shared with the guest for good */
+    if (mfn >= pv->table_frame && mfn < pv->m2p_frame + pv->m2p_frames)
+        return -XEN_EBUSY; /* Xen's */
+    if (mfn >= pv->frames)
+        return mfn == PTE_FRAME >> PAGE_SHIFT ? -XEN_EINVAL : -XEN_EPERM;
+    int r = e & PTE_RW ? pv_type_get(pv, mfn, PT_WRITABLE) : pv_ref_get(pv, mfn);
+    return r ? -XEN_EBUSY : 0;
+}
+
+static void entry_put(struct xen_pv *pv, enum pv_type level, u64 e)
+{
+    u64 mfn = frame_of(e);
+
+    if (!(e & PTE_PRESENT) || mfn >= pv->frames)
+        return;
+    if (level > PT_L1 || e & PTE_RW)
+        pv_type_put(pv, mfn);
+    else
+        pv_ref_put(pv, mfn);
+}
+
+static bool is_guest_slot(enum pv_type level, unsigned index)
+{
+    return level != PT_L4 || index < PV_L4_FIRST_XEN || index > PV_L4_LAST_XEN;
+}
+
+/* ----------------------------------------------------------------- types -- */
+
+static void entries_put(struct xen_pv *pv, u64 mfn, enum pv_type level, unsigned n)
+{
+    const u64 *t = (const u64 *)pv_frame(pv, mfn);
+
+    for (unsigned i = 0; i < n; i++)
+        if (is_guest_slot(level, i))
+            entry_put(pv, level, t[i]);
+}
+
+/* The page is used as this already, by us. */
+static int table_check(struct xen_pv *pv, u64 mfn, enum pv_type level)
+{
+    u64 *t = (u64 *)pv_frame(pv, mfn);
+
+    for (unsigned i = 0; i < 512; i++) {
+        if (!is_guest_slot(level, i))
+            continue;
+        int r = entry_get(pv, level, t[i]);
+        if (r) {
+            entries_put(pv, mfn, level, i);
+            return r;
+        }
+    }
+    if (level == PT_L4) {
+        memset(&t[PV_L4_FIRST_XEN], 0, (PV_L4_LAST_XEN - PV_L4_FIRST_XEN + 1) * sizeof(*t));
+        t[PV_L4_FIRST_XEN] = pv->table_frame << PAGE_SHIFT | PTE_PRESENT | PTE_USER | PTE_ACCESSED;
+        guest_wrote(pv->x, t, PAGE_SIZE);
+    }
+    return 0;
+}
+
+bool pv_descriptor_ok(u64 *d)
+{
+    u64 v = *d;
+    unsigned type = v >> 40 & 0x1f;
+
+    if (!(v >> 47 & 1)) /* faults always */
+        return true;
+    if (!(type & 0x10))
+        return type == 0;             /* no gates, no TSS, no LDT: Xen has its own */
+    *d = v | 3ull << 45 | 1ull << 40; /* no inner rings; accessed, so that nobody has to write */
+    return true;
+}
+
+static int descriptors_check(struct xen_pv *pv, u64 mfn)
+{
+    u64 *t = (u64 *)pv_frame(pv, mfn);
+
+    for (unsigned i = 0; i < 512; i++)
+        if (!pv_descriptor_ok(&t[i]))
+            return -XEN_EINVAL;
+    guest_wrote(pv->x, t, PAGE_SIZE);
+    return 0;
+}
+
+int pv_type_get(struct xen_pv *pv, u64 mfn, enum pv_type type)
+{
+    struct pv_page *p = pv_page(pv, mfn);
+    int r = 0;
+
+    if (!p || p->uses >= USES_MAX || p->refs >= USES_MAX || (p->uses && p->type != type))
+        return -XEN_EINVAL;
+    p->refs++;
+    if (p->uses++)
+        return 0;
+    if (p->type != type) {
+        if (p->type != PT_NONE)
+            forget(pv, p);
+        p->type = (u8)type;
+    }
+    if (is_table((u8)type))
+        r = table_check(pv, mfn, type);
+    else if (type == PT_DESC)
+        r = descriptors_check(pv, mfn);
+    if (r) {
+        p->uses--;
+        p->stamp = pv->clock;
+        pv_ref_put(pv, mfn);
+    }
+    return r;
+}
+
+void pv_type_put(struct xen_pv *pv, u64 mfn)
+{
+    struct pv_page *p = &pv->page[mfn];
+
+    BUG_ON(!p->uses);
+    if (p->uses == 1) {
+        if (is_table(p->type))
+            entries_put(pv, mfn, p->type, 512);
+        p->stamp = pv->clock;
+    }
+    p->uses--;
+    pv_ref_put(pv, mfn);
+}
+
+/* --------------------------------------------------------------- changes -- */
+
+int pv_entry_set(struct xen_pv *pv, u64 mfn, unsigned index, u64 e, bool keep_ad, const u64 *seen)
+{
+    struct pv_page *p = &pv->page[mfn];
+    u64 *at = (u64 *)pv_frame(pv, mfn) + index;
+    enum pv_type level = p->type;
+    const u64 ad = PTE_ACCESSED | PTE_DIRTY;
+
+    if (!is_guest_slot(level, index))
+        return -XEN_EINVAL;
+    u64 old = __atomic_load_n(at, __ATOMIC_SEQ_CST), now;
+    if (seen && old != *seen)
+        return -XEN_EAGAIN;
+    /* the same frame with the same rights: nothing to count */
+    bool same = (old & e & PTE_PRESENT) && frame_of(old) == frame_of(e) && !((old ^ e) & PTE_RW) &&
+                !(e & (level == PT_L1 ? L1_DISALLOWED : LX_DISALLOWED));
+    int r = same ? 0 : entry_get(pv, level, e);
+    if (r)
+        return r;
+    do { /* processors set A and D meanwhile */
+        if (seen && old != *seen) {
+            if (!same)
+                entry_put(pv, level, e);
+            return -XEN_EAGAIN;
+        }
+        now = e | (keep_ad && e & PTE_PRESENT ? old & ad : 0);
+    } while (
+        !__atomic_compare_exchange_n(at, &old, now, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    guest_wrote(pv->x, at, sizeof(*at));
+    if (!same)
+        entry_put(pv, level, old);
+    return 0;
+}

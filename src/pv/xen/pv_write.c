@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A kernel's store to one of its page tables, which it sees read-only.
+ *
+ * The instruction runs once with a copy of the page in place of the page.  What it has changed in
+ * the copy is checked and carried over entry by entry, as mmu_update would do it; if an entry is
+ * refused, or another processor was faster, the registers are put back: the fault goes to the
+ * guest, or the instruction runs again.
+ */
+#include "pv/xen/pv.h"
+
+#include "cpu/interp.h"
+#include "cpu/mmu.h"
+
+#include <string.h>
+
+/* The frame that lin is mapped to, if it is a page table in use. */
+static bool table_at(struct xen_pv *pv, struct cpu *c, u64 lin, u64 *mfn)
+{
+    u64 gpa;
+
+    if (!mmu_debug_translate(c, lin, &gpa))
+        return false;
+    *mfn = gpa >> PAGE_SHIFT;
+    const struct pv_page *p = pv_page(pv, *mfn);
+    return p && p->uses && p->type >= PT_L1 && p->type <= PT_L4;
+}
+
+/* 0, or the first error. */
+static int carry_over(struct xen_pv *pv, u64 mfn, const u64 *before, const u64 *after)
+{
+    for (unsigned i = 0; i < 512; i++) {
+        if (before[i] == after[i])
+            continue;
+        int r = pv_entry_set(pv, mfn, i, after[i], false, &before[i]);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+bool pv_table_write(struct pv_vcpu *v, struct cpu *c)
+{
+    struct xen_pv *pv = v->xv->x->pv;
+    u64 lin = c->s.cr2, gpr[16], rip = c->s.rip, rflags = c->s.rflags, mfn;
+    u64 before[512];
+    struct insn i;
+    bool done = true;
+
+    if (cpu_must_step(c) && !(c->s.rflags & FLAG_RF))
+        return false;
+    pv_lock(pv);
+    if (!pv_fetch(c, &i) || !table_at(pv, c, lin, &mfn)) {
+        pv_unlock(pv);
+        return false;
+    }
+    memcpy(before, pv_frame(pv, mfn), sizeof(before));
+    memcpy(v->copy, before, sizeof(before));
+    memcpy(gpr, c->s.gpr, sizeof(gpr));
+    v->diverted = true;
+    ring3_divert(c, align_down(lin, PAGE_SIZE), v->copy);
+    interp_exec(c, &i);
+    if (v->diverted) { /* it went through */
+        v->diverted = false;
+        ring3_divert(c, 0, NULL);
+        int r = carry_over(pv, mfn, before, (const u64 *)v->copy);
+        if (r) {
+            memcpy(c->s.gpr, gpr, sizeof(gpr));
+            c->s.rip = rip;
+            c->s.rflags = rflags;
+            done = r == -XEN_EAGAIN; /* again */
+        }
+    }
+    pv_unlock(pv);
+    return done;
+}
