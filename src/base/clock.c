@@ -19,12 +19,13 @@
 
 struct clock {
     struct loop *loop; /* NULL: manual */
-    s64 base;          /* virtual = CLOCK_MONOTONIC - base; manual: unused; atomic */
+    unsigned slow;     /* the host's clocks are divided by it */
+    s64 base;          /* virtual = CLOCK_MONOTONIC / slow - base; manual: unused; atomic */
     u64 stands_at;     /* virtual time while `stands` */
     u64 tsc_at;        /* the guest's TSC then; manual: unused */
     bool stands;       /* paused or manual; atomic */
     u64 tsc_hz;
-    u64 tsc_offset; /* guest TSC - host TSC; atomic */
+    u64 tsc_offset; /* guest TSC - host TSC / slow; atomic */
 
     pthread_mutex_t lock; /* guards the heap; a leaf lock */
     struct timer **heap;  /* 1-based; parent n/2 */
@@ -40,6 +41,20 @@ static u64 monotonic_ns(void)
     return (u64)ts.tv_sec * NS_PER_SEC + (u64)ts.tv_nsec;
 }
 
+static u64 host_ns(const struct clock *c)
+{
+    u64 ns = monotonic_ns();
+
+    return c->slow == 1 ? ns : ns / c->slow;
+}
+
+static u64 host_tsc(const struct clock *c)
+{
+    u64 tsc = __rdtsc();
+
+    return c->slow == 1 ? tsc : tsc / c->slow;
+}
+
 /* A pair of both clocks, read as close together as can be had in a few tries. */
 static void read_pair(u64 *tsc, u64 *ns)
 {
@@ -53,6 +68,13 @@ static void read_pair(u64 *tsc, u64 *ns)
             *ns = n;
         }
     }
+}
+
+static void read_host(const struct clock *c, u64 *tsc, u64 *ns)
+{
+    read_pair(tsc, ns);
+    *tsc /= c->slow;
+    *ns /= c->slow;
 }
 
 /* The host's TSC rate, measured over 10 ms: good to some ten parts in a million. */
@@ -71,7 +93,7 @@ u64 clock_now(struct clock *c)
 {
     if (__atomic_load_n(&c->stands, __ATOMIC_ACQUIRE))
         return __atomic_load_n(&c->stands_at, __ATOMIC_RELAXED);
-    return monotonic_ns() - (u64)__atomic_load_n(&c->base, __ATOMIC_RELAXED);
+    return host_ns(c) - (u64)__atomic_load_n(&c->base, __ATOMIC_RELAXED);
 }
 
 /* ---------------------------------------------------------------- the heap -- */
@@ -139,8 +161,8 @@ static void arm(struct clock *c)
     if (!c->loop)
         return;
     if (c->count && !c->stands) {
-        u64 first = c->heap[1]->deadline;
-        s64 at = (s64)(first > INT64_MAX / 2 ? INT64_MAX / 2 : first) + c->base;
+        u64 first = c->heap[1]->deadline, most = (u64)INT64_MAX / 2 / c->slow;
+        s64 at = ((s64)min(first, most) + c->base) * (s64)c->slow;
         if (at < 1)
             at = 1;
         its.it_value.tv_sec = at / (s64)NS_PER_SEC;
@@ -233,6 +255,7 @@ struct clock *clock_new(struct loop *l, struct err *e)
     c->loop = l;
     c->tsc_hz = measure_tsc_hz();
     read_pair(&tsc, &ns);
+    c->slow = 1;
     c->base = (s64)ns;
     c->tsc_offset = -tsc;
     c->watch = (struct loop_fd){.events = EPOLLIN, .fn = on_timerfd, .opaque = c};
@@ -269,13 +292,24 @@ void clock_free(struct clock *c)
     free(c);
 }
 
+void clock_slow(struct clock *c, unsigned n)
+{
+    bool stood = c->stands;
+
+    BUG_ON(!c->loop || !n);
+    clock_pause(c);
+    c->slow = n;
+    if (!stood)
+        clock_resume(c);
+}
+
 void clock_pause(struct clock *c)
 {
     pthread_mutex_lock(&c->lock);
     if (!c->stands) {
         u64 tsc, ns;
 
-        read_pair(&tsc, &ns);
+        read_host(c, &tsc, &ns);
         /* Not computed from the time: the rate is measured, and its error would add up. */
         c->tsc_at = tsc + c->tsc_offset;
         __atomic_store_n(&c->stands_at, ns - (u64)c->base, __ATOMIC_RELAXED);
@@ -291,7 +325,7 @@ void clock_resume(struct clock *c)
 
     pthread_mutex_lock(&c->lock);
     if (c->stands && c->loop) {
-        read_pair(&tsc, &ns);
+        read_host(c, &tsc, &ns);
         __atomic_store_n(&c->base, (s64)(ns - c->stands_at), __ATOMIC_RELAXED);
         __atomic_store_n(&c->tsc_offset, c->tsc_at - tsc, __ATOMIC_RELAXED);
         __atomic_store_n(&c->stands, false, __ATOMIC_RELEASE);
@@ -365,7 +399,7 @@ u64 clock_tsc(struct clock *c)
 {
     if (__atomic_load_n(&c->stands, __ATOMIC_ACQUIRE))
         return c->loop ? c->tsc_at : muldiv64(c->stands_at, c->tsc_hz, NS_PER_SEC);
-    return __rdtsc() + clock_tsc_offset(c);
+    return host_tsc(c) + clock_tsc_offset(c);
 }
 
 u64 clock_tsc_to_ns(struct clock *c, u64 tsc)

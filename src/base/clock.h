@@ -24,6 +24,11 @@ struct clock *clock_new(struct loop *l, struct err *e);
 struct clock *clock_new_manual(void);
 void clock_free(struct clock *c);
 
+/* From now on the host's time passes for the guest n times slower, the TSC's too.  For an engine
+ * that is so slow that a guest's timer would take all its time.  While no other thread uses the
+ * clock; a clock slowed down has no clock_tsc_offset(). */
+void clock_slow(struct clock *c, unsigned n);
+
 u64 clock_now(struct clock *c); /* ns; no lock */
 void clock_pause(struct clock *c);
 void clock_resume(struct clock *c);

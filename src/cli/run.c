@@ -215,6 +215,10 @@ static int open_xen(struct run *r, struct err *e)
     return xen_pvh_open(r->xen, &r->vm, &r->c.m, e);
 }
 
+/* Two engines, and comparing them, take long: a guest's timer interrupts would leave no time for
+ * it. */
+enum { CHECK_SLOW = 16 };
+
 static int open_machine(struct run *r, struct err *e)
 {
     struct run_config *c = &r->c;
@@ -227,6 +231,8 @@ static int open_machine(struct run *r, struct err *e)
     if (ret)
         return ret;
     r->vm_open = true;
+    if (c->check)
+        clock_slow(r->vm.clock, CHECK_SLOW);
     r->vm.no_reboot = c->no_reboot;
     if (c->trace && trace_enable(&r->vm.trace, c->trace, e))
         return err_prefix(e, "--trace");

@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -58,6 +59,38 @@ static void what_is_due_fires_although_it_stands(void **state)
     loop_free(l);
 }
 
+static u64 host_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (u64)t.tv_sec * NS_PER_SEC + (u64)t.tv_nsec;
+}
+
+/* Time, TSC and timers alike; and no jump when the speed changes. */
+static void a_slow_clock(void **state)
+{
+    struct loop *l = loop_new(NULL);
+    struct clock *c = clock_new(l, NULL);
+    int n = 0;
+    struct timer t = {.fn = fired, .opaque = &n};
+    u64 jump = clock_now(c);
+
+    clock_slow(c, 16);
+    u64 start = host_ns(), before = clock_now(c), tsc = clock_tsc(c);
+    assert_true(before >= jump);
+    timer_set(c, &t, before + 2000000);
+    while (!n)
+        loop_turn(l, 100);
+    u64 passed = clock_now(c) - before, ticks = clock_tsc(c) - tsc, host = host_ns() - start;
+    assert_true(passed >= 2000000);
+    assert_true(passed <= host / 16 + 1);
+    u64 ns = muldiv64(ticks, NS_PER_SEC, clock_tsc_hz(c));
+    assert_true(ns + 1000000 > passed);
+    clock_free(c);
+    loop_free(l);
+}
+
 static void another_machines_time(void **state)
 {
     struct loop *l = loop_new(NULL);
@@ -94,6 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pause_stops_time),
         cmocka_unit_test(what_is_due_fires_although_it_stands),
+        cmocka_unit_test(a_slow_clock),
         cmocka_unit_test(another_machines_time),
     };
 
