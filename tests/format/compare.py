@@ -3,9 +3,10 @@
 """Images against qemu-img and qemu-io, both ways: random operations by either program on images that
 either made; the content must be the model's by both, and qemu-img check must find nothing.
 
-  compare.py --tool build/tests/format/imgtool [--formats qcow2,vdi] [--cases N] [--seed S] [--only K]
+  compare.py --tool build/tests/format/imgtool [--formats qcow2,vdi] [--cases N] [--only K] [--kills N]
 
-A format is a row of FORMATS; a case is (format, row of options, seed).
+A format is a row of FORMATS; a case is (format, row of options, seed).  --kills N: cases of nothing
+but kill -9, until N programs were killed while they wrote.
 """
 import argparse, os, random, shutil, struct, subprocess, sys, tempfile, time
 
@@ -14,12 +15,14 @@ K, M = 1024, 1 << 20
 # name: qemu   what qemu-img calls it
 #       make   both programs can make it; else "qemu": only qemu-img does (Wirt reads and writes)
 #       write  Wirt writes it
-#       check  qemu-img check knows it
+#       check  qemu-img check knows it; after a kill, too, before a repair (kill_check)
 #       options: rows of -o options, the same words for both programs
+#       repair Wirt's check knows it too
+#       shrink either program can make it smaller, and qemu-img larger
 #       extra  what else it has (Case.extra_NAME); without: not with these options
 #       round  bytes that the program that made it may have rounded the size up by
 FORMATS = {
-    "qcow2": dict(qemu="qcow2", make="both", write=True, check=True, options=[
+    "qcow2": dict(qemu="qcow2", make="both", write=True, check=True, kill_check=True, shrink=True, options=[
         "", "cluster_size=512", "cluster_size=4K", "cluster_size=2M", "compat=0.10", "refcount_bits=1",
         "refcount_bits=64,cluster_size=1K", "extended_l2=on", "extended_l2=on,cluster_size=16K",
         "lazy_refcounts=on", "compression_type=zstd", "refcount_bits=2,cluster_size=2K",
@@ -27,19 +30,24 @@ FORMATS = {
         extra=["backing", "packed", "snapshots", "resize", "kill"],
         without={"refcount_bits=1": ("snapshots",), "refcount_bits=2,cluster_size=2K": ("snapshots",),
                  "preallocation=metadata": ("backing", "packed"), "preallocation=falloc,cluster_size=4K": ("backing", "packed")}),
-    "vdi": dict(qemu="vdi", make="both", write=True, check=True, options=["", "static=on"]),
-    "qcow": dict(qemu="qcow", make="both", write=True, check=False, options=[""]),
-    "qed": dict(qemu="qed", make="both", write=True, check=True, options=[
-        "", "cluster_size=4K,table_size=2", "cluster_size=1M,table_size=2"]),
+    "vdi": dict(qemu="vdi", make="both", write=True, check=True, options=["", "static=on"], extra=["resize", "kill"],
+        without={"static=on": ("kill",)}),
+    "qcow": dict(qemu="qcow", make="both", write=True, check=False, repair=False, options=[""], extra=["backing", "kill"]),
+    "qed": dict(qemu="qed", make="both", write=True, check=True, repair=False, options=[
+        "", "cluster_size=4K,table_size=2", "cluster_size=1M,table_size=2"],
+        extra=["backing", "kill"]),
     "vhdx": dict(qemu="vhdx", make="both", write=True, check=True, options=[
-        "", "subformat=fixed", "block_size=1M", "block_state_zero=off,block_size=2M", "log_size=2M,block_size=1M"]),
+        "", "subformat=fixed", "block_size=1M", "block_state_zero=off,block_size=2M", "log_size=2M,block_size=1M"],
+        extra=["resize", "kill"]),
     "vpc": dict(qemu="vpc", make="both", write=True, check=False, round=4 * M, options=[
-        "", "subformat=fixed", "force_size=on", "subformat=fixed,force_size=on", "subformat=dynamic"]),
+        "", "subformat=fixed", "force_size=on", "subformat=fixed,force_size=on", "subformat=dynamic"], extra=["resize", "kill"]),
     "parallels": dict(qemu="parallels", make="both", write=True, check=True, options=[
-        "", "cluster_size=64K", "cluster_size=256K"]),
+        "", "cluster_size=64K", "cluster_size=256K"], extra=["resize", "kill"]),
     "vmdk": dict(qemu="vmdk", make="both", write=True, check=True, options=[
         "", "subformat=monolithicFlat", "subformat=twoGbMaxExtentSparse", "subformat=twoGbMaxExtentFlat",
-        "subformat=streamOptimized", "zeroed_grain=on", "adapter_type=lsilogic,compat6=on"]),
+        "subformat=streamOptimized", "zeroed_grain=on", "adapter_type=lsilogic,compat6=on"],
+        extra=["backing", "resize", "kill"],
+        without={"subformat=monolithicFlat": ("backing",), "subformat=twoGbMaxExtentFlat": ("backing",)}),
     "raw": dict(qemu="raw", make="both", write=True, check=False, options=[""]),
 }
 
@@ -76,6 +84,8 @@ class Case:
             self.size *= 3
         self.model = bytearray(self.size)
         self.log = []
+        self.kills = 0
+        self.leaks = False  # a kill may have left some, and nothing takes them back
         self.number = seed + self.rng.randrange(1000)
 
     def create(self, who):
@@ -151,7 +161,7 @@ class Case:
         run([self.tool, "dump", self.path, self.raw])
         self.same("imgtool dump")
         if self.f["check"]:
-            run(["qemu-img", "check", "-f", self.f["qemu"], self.path])
+            run(["qemu-img", "check", "-f", self.f["qemu"], self.path], ok=(0, 3) if self.leaks else (0,))
 
     def same(self, by):
         data = open(self.raw, "rb").read()
@@ -249,8 +259,9 @@ class Case:
 
     def extra_resize(self):
         for _ in range(3):
-            size = max(512, self.size + self.rng.randrange(-self.size, 3 * self.size) // 512 * 512)
-            if self.rng.random() < 0.7:
+            least = -self.size if self.f.get("shrink") else 512
+            size = max(512, self.size + self.rng.randrange(least, 3 * self.size) // 512 * 512)
+            if self.rng.random() < 0.7 or not self.f.get("shrink"):
                 run([self.tool, "resize", self.path, str(size)])
             else: # qemu-img lets old data show again behind the end of a cluster
                 size = (size + 2 * M - 1) // (2 * M) * 2 * M
@@ -277,13 +288,17 @@ class Case:
             while done < wanted and p.stdout.readline():
                 done += 1
             time.sleep(self.rng.random() * 0.02)
+            self.kills += p.poll() is None
             p.kill()
             done += p.stdout.read().count("f")
             p.wait()
             at, safe = before[done - 1] if done else (0, start)
-            run(["qemu-img", "check", "-q", "-f", self.f["qemu"], self.path], ok=(0, 3) if self.f["check"] else (0, 1, 3, 63))
+            if self.f.get("kill_check"):
+                run(["qemu-img", "check", "-q", "-f", self.f["qemu"], self.path], ok=(0, 3))
             if self.f.get("repair", True):
                 run([self.tool, "check", self.path, "repair"])
+            else:
+                self.leaks = True
             run([self.tool, "dump", self.path, self.raw])
             data = open(self.raw, "rb").read()
             touched = set()
@@ -300,6 +315,12 @@ class Case:
 
     def dash_o(self):
         return ["-o", self.options] if self.options else []
+
+    def kill(self):
+        self.create(self.rng.choice(["qemu", "wirt"]))
+        self.change("wirt", self.rng.randrange(1, 20))
+        self.original = bytes(self.model)
+        self.extra_kill()
 
     def go(self):
         makers = ["qemu", "wirt"] if self.f["make"] == "both" else [self.f["make"]]
@@ -328,31 +349,52 @@ def cases(names, count):
         yield rows[i % len(rows)] + (i // len(rows),)
 
 
+def kill_cases(names):
+    """Formats in turns, and each one's rows of options."""
+    rows = {n: [o for o in FORMATS[n]["options"] if can_be_killed(n, o)] for n in names}
+    i = 0
+    while True:
+        for n in names:
+            if rows[n]:
+                yield n, rows[n][i % len(rows[n])], i
+        i += 1
+
+
+def can_be_killed(name, options):
+    flat = any(x in options for x in ("Flat", "streamOptimized", "fixed"))
+    return "kill" in FORMATS[name].get("extra", ()) and "kill" not in FORMATS[name].get("without", {}).get(options, ()) and not flat
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--tool", required=True)
     ap.add_argument("--formats", default=",".join(FORMATS))
     ap.add_argument("--cases", type=int, default=24)
+    ap.add_argument("--kills", type=int, default=0)
     ap.add_argument("--only", type=int, help="the number of one case")
     ap.add_argument("--keep", action="store_true", help="keep the files of a failed case")
     args = ap.parse_args()
     if not shutil.which("qemu-img") or not shutil.which("qemu-io"):
         print("no qemu-img here (package qemu-utils)")
         return 77
-    failed = 0
-    for i, (name, options, seed) in enumerate(cases(args.formats.split(","), args.cases)):
+    names, failed, done, kills = args.formats.split(","), 0, 0, 0
+    for i, (name, options, seed) in enumerate(kill_cases(names) if args.kills else cases(names, args.cases)):
         if args.only is not None and i != args.only:
             continue
         folder = tempfile.mkdtemp(prefix="wirt-format-")
         c = Case(args.tool, name, options, seed, folder)
         try:
-            c.go()
+            c.kill() if args.kills else c.go()
         except Failed as f:
             failed += 1
             print("FAILED case %d: %s %r seed %d in %s\n%s\n%s\n" % (i, name, options, seed, folder, f, "\n".join(l[:2000] for l in c.log)))
         if not failed or not args.keep:
             shutil.rmtree(folder)
-    print("%d cases, %d failed" % (args.cases if args.only is None else 1, failed))
+        done += 1
+        kills += c.kills
+        if (args.kills and kills >= args.kills) or (args.kills and failed) or args.only is not None:
+            break
+    print("%d cases, %d killed, %d failed" % (done, kills, failed))
     return 1 if failed else 0
 
 
