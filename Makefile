@@ -4,7 +4,7 @@ BUILD   ?= build
 CACHE   ?= .cache
 APPEND   = console=ttyS0 quiet
 
-.PHONY: all help run test test-all bench bench-disk fuzz web format install clean packages-run packages-test
+.PHONY: all help run test test-all bench bench-disk bench-vnc fuzz web format install clean packages-run packages-test
 
 help:
 	@echo 'make run       build Wirt and boot a small Linux in it (installs what is missing)'
@@ -12,6 +12,7 @@ help:
 	@echo 'make test-all  the long tests too'
 	@echo 'make bench     native against Wirt and, where installed, QEMU'
 	@echo 'make bench-disk  wirt disk convert against qemu-img; fio in a guest against QEMU'
+	@echo 'make bench-vnc  full motion over VNC: pictures a second, and what they cost the guest'
 	@echo 'make fuzz      every fuzz target for FUZZ_SECONDS (default 60) each'
 	@echo 'make web       build with the web console (fetches noVNC and xterm.js by npm)'
 	@echo 'make install   to DESTDIR/usr/local'
@@ -43,6 +44,9 @@ test-all: packages-test
 bench: all
 	@tools/install-packages bench
 	@tests/bench/bench
+bench-vnc: all
+	@tools/install-packages test
+	@tests/bench/vnc
 bench-disk: all
 	@tools/install-packages bench
 	@tests/bench/disk-convert

@@ -119,10 +119,23 @@ static int read_password(char *buf, const char *path, struct err *e)
     return 0;
 }
 
-static int add(struct vnc *v, int fd, const char *password)
+static bool is_local(int fd)
+{
+    struct sockaddr_storage a = {0};
+    socklen_t n = sizeof(a);
+    if (getpeername(fd, (struct sockaddr *)&a, &n))
+        return false;
+    if (a.ss_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&a)->sin6_addr);
+    if (a.ss_family == AF_INET)
+        return ntohl(((struct sockaddr_in *)&a)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    return a.ss_family == AF_UNIX;
+}
+
+static int add(struct vnc *v, int fd, bool local, const char *password)
 {
     for (unsigned i = 0; i < VNC_VIEWERS_MAX; i++)
-        if (!vnc_viewer_start(v->viewer[i], fd, password))
+        if (!vnc_viewer_start(v->viewer[i], fd, local, password))
             return 0;
     close(fd);
     return -EAGAIN;
@@ -130,7 +143,7 @@ static int add(struct vnc *v, int fd, const char *password)
 
 int vnc_add(struct vnc *v, int fd)
 {
-    return add(v, fd, "");
+    return add(v, fd, false, "");
 }
 
 static void on_connect(void *opaque, u32 revents)
@@ -141,7 +154,7 @@ static void on_connect(void *opaque, u32 revents)
         return;
     if (!*l->path)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    add(l->vnc, fd, l->password);
+    add(l->vnc, fd, is_local(fd), l->password);
 }
 
 int vnc_listen(struct vnc *v, const struct vnc_config *c, struct err *e)

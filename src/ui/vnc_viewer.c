@@ -18,19 +18,24 @@
 #include <rfb/rfbregion.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
-    FRAME_MS = 33,       /* a moving picture is looked at as often */
+    FRAME_MS = 30,       /* a moving picture is looked at as often on average, */
+    GAP_MS = 10,         /* with this between two of which the first came late */
     STILL_FRAME_MS = 80, /* one that has not changed for STILL_MS */
     STILL_MS = 1000,
     RECTS_MAX = 64,
     CODES = KEY_MAX + 1,
     AUTH_WAIT_US = 500000,
+    NICE = 5,
+    ZLIB_LEVEL = 1,
+    SLOW_NS = 20000000,     /* of an encoding: too slow for moving pictures, */
+    RAW_UPDATES = 30,       /* so as many go without */
     CLIENT_WAIT_MS = 10000, /* how long a viewer may take none of what it asked for */
 };
 
@@ -52,6 +57,9 @@ struct vnc_viewer {
     u64 next_frame, changed; /* ms */
     u8 held[CODES / 8 + 1];  /* keys that are down */
     unsigned buttons;        /* RFC 6143's mask */
+    unsigned raw_left;       /* updates that go out raw */
+    int preferred;           /* the encoding meanwhile asked for */
+    bool local;              /* on this host */
     bool offer_codes;        /* it asked for extended key events, and has no answer yet */
 };
 
@@ -228,9 +236,11 @@ static rfbBool on_password(rfbClientPtr cl, const char *response, int len)
     return FALSE;
 }
 
-/* 0x00RRGGBB. */
+/* 0x00RRGGBB.  As viewers ask for it, to the depth: the library copies such pixels instead of
+ * looking each up in tables. */
 static void set_format(rfbScreenInfoPtr s)
 {
+    s->serverFormat.depth = 24;
     s->serverFormat.redShift = 16;
     s->serverFormat.greenShift = 8;
     s->serverFormat.blueShift = 0;
@@ -260,6 +270,37 @@ static bool wants_picture(rfbClientPtr cl)
     return cl->state == RFB_NORMAL && !sraRgnEmpty(cl->requestedRegion);
 }
 
+static u64 thread_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
+}
+
+/* Sends what is asked for.  The level at which the library compresses ZRLE is its own, and too high
+ * for moving pictures: a viewer on this host, where bytes are cheap, gets raw pixels for a while,
+ * which every viewer must take, when an encoding was slow and saved little. */
+static bool update(struct vnc_viewer *v, rfbClientPtr cl)
+{
+    u64 start = thread_ns();
+    unsigned sent = (unsigned)rfbStatGetSentBytes(cl), raw = (unsigned)rfbStatGetSentBytesIfRaw(cl);
+    if (!rfbUpdateClient(cl))
+        return false;
+    if (v->raw_left) {
+        if (!--v->raw_left)
+            cl->preferredEncoding = v->preferred;
+        return true;
+    }
+    sent = (unsigned)rfbStatGetSentBytes(cl) - sent;
+    raw = (unsigned)rfbStatGetSentBytesIfRaw(cl) - raw;
+    if (v->local && sent > raw / 2 && thread_ns() - start > SLOW_NS) {
+        v->raw_left = RAW_UPDATES;
+        v->preferred = cl->preferredEncoding;
+        cl->preferredEncoding = rfbEncodingRaw;
+    }
+    return true;
+}
+
 static void serve(struct vnc_viewer *v, rfbClientPtr cl)
 {
     while (cl->sock != RFB_INVALID_SOCKET && !__atomic_load_n(&v->stop, __ATOMIC_ACQUIRE)) {
@@ -269,9 +310,15 @@ static void serve(struct vnc_viewer *v, rfbClientPtr cl)
                    : v->next_frame <= now ? 0
                                           : (int)min(v->next_frame - now, (u64)STILL_FRAME_MS);
         if (poll(&p, 1, wait) > 0) {
+            if (v->raw_left)
+                cl->preferredEncoding = v->preferred;
             rfbProcessClientMessage(cl);
             if (cl->sock == RFB_INVALID_SOCKET)
                 break;
+            if (v->raw_left) {
+                v->preferred = cl->preferredEncoding;
+                cl->preferredEncoding = rfbEncodingRaw;
+            }
             v->next_frame = min(v->next_frame, now + FRAME_MS); /* input: it may move soon */
         }
         now = now_ms();
@@ -280,9 +327,11 @@ static void serve(struct vnc_viewer *v, rfbClientPtr cl)
         if (now >= v->next_frame) {
             if (look(v, cl))
                 v->changed = now;
-            v->next_frame = now + (now - v->changed < STILL_MS ? FRAME_MS : STILL_FRAME_MS);
+            u64 due = now - v->next_frame < 2 * FRAME_MS ? v->next_frame : now;
+            v->next_frame = now - v->changed >= STILL_MS ? now + STILL_FRAME_MS
+                                                         : max(due + FRAME_MS, now + GAP_MS);
         }
-        if (rfbUpdateClient(cl))
+        if (update(v, cl))
             offer_codes(v, cl);
     }
 }
@@ -298,13 +347,23 @@ static void free_forgotten(rfbClientPtr cl)
     cl->wsctx = NULL;
 }
 
+/* This thread only: the guest's processors go first. */
+static void step_back(void)
+{
+    id_t me = (id_t)gettid();
+    setpriority(PRIO_PROCESS, me, min(getpriority(PRIO_PROCESS, me) + NICE, 19));
+}
+
 static void *viewer_thread(void *opaque)
 {
     struct vnc_viewer *v = opaque;
+    pthread_setname_np(pthread_self(), "vnc");
+    step_back();
     look(v, NULL);
     int fd = dup(v->fd); /* the library closes its own; ours is for hanging up */
     rfbClientPtr cl = fd >= 0 && fd < FD_SETSIZE ? rfbNewClient(v->screen, fd) : NULL;
     if (cl) {
+        cl->zlibCompressLevel = ZLIB_LEVEL; /* until the viewer asks for another */
         if (!cl->wsctx)
             serve(v, cl);
         if (cl->sock != RFB_INVALID_SOCKET)
@@ -358,7 +417,7 @@ static void join(struct vnc_viewer *v)
     v->used = false;
 }
 
-int vnc_viewer_start(struct vnc_viewer *v, int fd, const char *password)
+int vnc_viewer_start(struct vnc_viewer *v, int fd, bool local, const char *password)
 {
     if (fd >= FD_SETSIZE)
         return -EMFILE; /* the library uses select() */
@@ -371,6 +430,8 @@ int vnc_viewer_start(struct vnc_viewer *v, int fd, const char *password)
     v->fd = fd;
     v->over = v->stop = false;
     v->next_frame = v->changed = 0;
+    v->raw_left = 0;
+    v->local = local;
     v->offer_codes = false;
     int r = pthread_create(&v->thread, NULL, viewer_thread, v);
     v->used = !r;

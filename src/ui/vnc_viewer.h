@@ -12,9 +12,9 @@ struct vnc_viewer;
 
 /* While no viewer's thread runs; NULL when memory is short. */
 struct vnc_viewer *vnc_viewer_new(struct display *d, struct input *in, const char *name);
-/* Takes the socket over and starts; password "" = none.  -EBUSY when it has a viewer already, and
- * other errors; the socket is the caller's then. */
-int vnc_viewer_start(struct vnc_viewer *v, int fd, const char *password);
+/* Takes the socket over and starts; local: the viewer is on this host; password "" = none.  -EBUSY
+ * when it has a viewer already, and other errors; the socket is the caller's then. */
+int vnc_viewer_start(struct vnc_viewer *v, int fd, bool local, const char *password);
 /* Ends the connection, if there is one, and waits for that. */
 void vnc_viewer_stop(struct vnc_viewer *v);
 void vnc_viewer_free(struct vnc_viewer *v); /* NULL does nothing */

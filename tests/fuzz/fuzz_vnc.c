@@ -92,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size = min(size - 1, (size_t)IN_MAX);
     BUG_ON(send(s[0], data + 1, size, 0) != (ssize_t)size);
     shutdown(s[0], SHUT_WR);
-    BUG_ON(vnc_viewer_start(f.viewer, s[1], data[0] & 2 ? "secret" : ""));
+    BUG_ON(vnc_viewer_start(f.viewer, s[1], true, data[0] & 2 ? "secret" : ""));
     for (;;) {
         struct pollfd p = {.fd = s[0], .events = POLLIN};
         int r = poll(&p, 1, 20000);
