@@ -52,6 +52,7 @@ enum {
 
     VERSION = 0x14 | (LVT_COUNT - 1) << 16,
     SVR_ENABLE = 1 << 8,
+    SVR_BITS = 0x3ff, /* bit 9, focus check, is kept and does nothing; Xen sets it in x2APIC mode */
     BASE_BSP = 1 << 8,
     BASE_X2APIC = 1 << 10,
     BASE_ENABLE = 1 << 11,
@@ -431,7 +432,7 @@ static void write_lvt(struct lapic *l, unsigned n, u32 val)
 
 static void write_svr(struct lapic *l, u32 val)
 {
-    l->svr = val & 0x1ff;
+    l->svr = val & SVR_BITS;
     if (!(l->svr & SVR_ENABLE))
         for (unsigned i = 0; i < LVT_COUNT; i++)
             write_lvt(l, i, l->lvt[i] | LVT_MASKED);
@@ -690,7 +691,7 @@ static bool x2apic_reserved(unsigned reg, u64 v)
     case REG_SELF_IPI:
         return v >> 8;
     case REG_SVR:
-        return v & ~0x1ffull;
+        return v & ~(u64)SVR_BITS;
     case REG_LVT ... REG_LVT + LVT_COUNT - 1:
         return v & ~(u64)(lvt_mask[reg - REG_LVT] | 0x5000);
     case REG_TIMER_DCR:
@@ -839,7 +840,7 @@ static const struct field lapic_fields[] = {
     FIELD_MAX(struct lapic, tpr, 0xff),
     FIELD(struct lapic, ldr),
     FIELD(struct lapic, dfr),
-    FIELD_BITS(struct lapic, svr, 0x1ff),
+    FIELD_BITS(struct lapic, svr, SVR_BITS),
     FIELD(struct lapic, esr),
     FIELD(struct lapic, esr_pending),
     FIELD(struct lapic, icr_low),

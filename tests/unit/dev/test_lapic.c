@@ -312,6 +312,9 @@ static void x2apic_mode(void **state)
     assert_int_equal(ack(t, 0), 0x57);
     assert_false(wrmsr(t, 0, X2 + 0xb, 1));
     assert_true(wrmsr(t, 0, X2 + 0xb, 0));
+    assert_true(wrmsr(t, 0, X2 + 0xf, 0x3ff)); /* Xen's focus bit */
+    assert_int_equal(rdmsr(t, 0, X2 + 0xf), 0x3ff);
+    assert_false(wrmsr(t, 0, X2 + 0xf, 0x5ff));
     assert_false(wrmsr(t, 0, X2 + 0xe, 0));
     assert_false(wrmsr(t, 0, X2 + 0x31, 0));
     assert_false(wrmsr(t, 0, X2 + 0x8, 0x100));
