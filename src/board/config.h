@@ -89,7 +89,7 @@ struct machine_config {
 
     const char *firmware; /* NULL = SeaBIOS where its package puts it */
     const char *kernel;   /* direct boot; NULL = boot by firmware */
-    const char *initrd;   /* Multiboot: a comma-separated list of modules */
+    const char *initrd;   /* Multiboot, PVH: a comma-separated list of modules */
     const char *append;
     const char *boot; /* order of "a" floppy, "c" disk, "d" CD, "n" network; NULL = "cda" */
 

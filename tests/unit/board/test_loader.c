@@ -231,6 +231,32 @@ static void test_pvh(void **state)
     assert_int_equal(x->ram[0x204000], 0xee);
 }
 
+static void test_pvh_modules(void **state)
+{
+    struct fixture *x = *state;
+    char mods[200];
+    make_elf(x);
+    snprintf(mods, sizeof(mods), "%s with arguments,%s", x->initrd, x->initrd);
+    write_file(x->initrd, "module", 6);
+    x->f.initrd = mods;
+    assert_int_equal(load(x, 0x3000), 0);
+    const u8 *si = x->ram + x->entry.rbx;
+    assert_int_equal(le32_get(si + 12), 2);
+    const u8 *ml = x->ram + le64_get(si + 16);
+    for (unsigned i = 0; i < 2; i++, ml += 32) {
+        assert_int_equal(le64_get(ml) % 4096, 0);
+        assert_memory_equal(x->ram + le64_get(ml), "module", 6);
+        assert_int_equal(le64_get(ml + 8), 6);
+        if (!i)
+            assert_string_equal(x->ram + le64_get(ml + 16), "with arguments");
+        else
+            assert_int_equal(le64_get(ml + 16), 0);
+    }
+    assert_true(le64_get(ml - 32) < le64_get(ml - 64));
+    snprintf(mods, sizeof(mods), "%s,/tmp/wirt-no-module", x->initrd);
+    refused(x, 0x3000, "/tmp/wirt-no-module");
+}
+
 static void test_elf_refused(void **state)
 {
     struct fixture *x = *state;
@@ -333,8 +359,9 @@ static void test_multiboot_addresses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_linux),       T(test_linux_refused), T(test_no_kernel),           T(test_pvh),
-        T(test_elf_refused), T(test_multiboot_elf), T(test_multiboot_addresses),
+        T(test_linux),         T(test_linux_refused),       T(test_no_kernel),
+        T(test_pvh),           T(test_pvh_modules),         T(test_elf_refused),
+        T(test_multiboot_elf), T(test_multiboot_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
