@@ -52,6 +52,20 @@ static int system_powerdown(struct control_call *call, struct err *e)
     return CONTROL_DONE;
 }
 
+/* What Xen's toolstack writes into control/shutdown. */
+static int xen_shutdown(struct control_call *call, struct err *e)
+{
+    const struct control_machine *m = call->machine;
+    struct xen *x = m->xen ? m->xen->xen : m->pc ? m->pc->xen : NULL;
+    const char *how = control_str(call, "reason", "poweroff");
+    if (!x)
+        return err_set(e, ENODEV, "the machine is no Xen guest");
+    if (strcmp(how, "poweroff") && strcmp(how, "reboot") && strcmp(how, "halt"))
+        return err_set(e, EINVAL, "reason: %.20s is none of poweroff, reboot, halt", how);
+    xen_shutdown_guest(x, how);
+    return CONTROL_DONE;
+}
+
 static int quit(struct control_call *call, struct err *e)
 {
     call->control->wants_quit = true;
@@ -275,6 +289,7 @@ const struct control_command control_commands[] = {
     {"cont", {{0}}, cont},
     {"system_reset", {{0}}, system_reset},
     {"system_powerdown", {{0}}, system_powerdown},
+    {"x-xen-shutdown", {{"reason", CONTROL_STR, true}}, xen_shutdown},
     {"quit", {{0}}, quit},
     {"inject-nmi", {{0}}, inject_nmi},
     {"screendump", {{"filename", CONTROL_STR}, {"format", CONTROL_STR, true}}, screendump},
