@@ -183,13 +183,23 @@ static const char *const feature_names[FEAT_COUNT] = {
 #undef FEATURE
 };
 
+/* What the guest sees under this engine. */
+static int find_model(struct vm *vm, struct cpuid_model *m, struct err *e)
+{
+    int r = cpuid_model_find(m, vm->cpu.model, e);
+
+    if (!r && vm->engine->cut_model)
+        vm->engine->cut_model(vm->e, m);
+    return r;
+}
+
 /* The section "processor": model and features, each with a final zero. */
 static int put_processor(struct pc *pc, struct save_out *s, struct err *e)
 {
     struct cpuid_model m;
     char text[FEAT_COUNT * 24 + 64];
     size_t n;
-    int r = cpuid_model_find(&m, pc->vm->cpu.model, e);
+    int r = find_model(pc->vm, &m, e);
 
     if (r)
         return r;
@@ -206,7 +216,7 @@ static int check_processor(struct pc *pc, const struct save_in *in, struct err *
 {
     const struct save_section *c = save_find(in, "processor");
     struct cpuid_model m;
-    int r = cpuid_model_find(&m, pc->vm->cpu.model, e);
+    int r = find_model(pc->vm, &m, e);
 
     if (r)
         return r;
@@ -220,8 +230,8 @@ static int check_processor(struct pc *pc, const struct save_in *in, struct err *
         if (i == FEAT_COUNT || !cpuid_has(&m, (enum feature)i))
             return err_set(e, EINVAL,
                            "%s: processor: the guest uses a processor with %.30s, which model "
-                           "\"%s\" does not have on this host",
-                           save_path(in), p, m.name);
+                           "\"%s\" does not have on this host under engine %s",
+                           save_path(in), p, m.name, pc->vm->engine->name);
     }
     return 0;
 }

@@ -16,6 +16,7 @@ struct vm;
 struct vcpu;
 struct engine;
 struct engine_vcpu;
+struct cpuid_model;
 
 /* Why run() came back. */
 enum run_exit {
@@ -29,6 +30,9 @@ struct engine_ops {
     const char *name;
     struct engine *(*open)(struct vm *vm, struct err *e); /* NULL on error */
     void (*close)(struct engine *en);
+    /* Takes from a CPU model (cpu/cpuid.h) the features that the engine does not offer on this
+     * host; NULL = it offers all. */
+    void (*cut_model)(struct engine *en, struct cpuid_model *m);
     /* Once a vCPU, on the main thread, before its thread starts.  -errno. */
     int (*vcpu_open)(struct engine *en, struct vcpu *v, struct err *e);
     void (*vcpu_close)(struct vcpu *v);

@@ -323,18 +323,24 @@ fail:
     return ret;
 }
 
+static int open_engine(struct vm *vm, const struct engine_ops *engine, struct err *e)
+{
+    vm->engine = engine;
+    vm->e = engine->open(vm, e);
+    return vm->e ? 0 : e && e->code ? -e->code : -EIO;
+}
+
 int vm_open_cpus(struct vm *vm, const struct engine_ops *engine, const struct cpu_config *cfg,
                  struct err *e)
 {
     BUG_ON(!cfg->count || cfg->count > VM_CPUS_MAX);
     vm->cpu = *cfg;
-    vm->engine = engine;
     vm->vcpu = calloc(cfg->count, sizeof(*vm->vcpu));
     if (!vm->vcpu)
         return err_set(e, ENOMEM, "%u processors: out of memory", cfg->count);
-    vm->e = engine->open(vm, e);
-    if (!vm->e)
-        return e ? -e->code : -EIO;
+    int rc = open_engine(vm, engine, e);
+    if (rc)
+        return rc;
     for (unsigned i = 0; i < cfg->count; i++) {
         struct vcpu *v = &vm->vcpu[i];
         int ret;
@@ -349,6 +355,29 @@ int vm_open_cpus(struct vm *vm, const struct engine_ops *engine, const struct cp
         vm->ncpus = i + 1;
     }
     return 0;
+}
+
+int vm_switch_engine(struct vm *vm, const struct engine_ops *engine, struct err *e)
+{
+    size_t size = align_up(vm->ncpus * sizeof(struct cpu_state), 64);
+    struct cpu_state *s = aligned_alloc(64, size);
+    int rc = s ? 0 : err_set(e, ENOMEM, "engine %s: out of memory", engine->name);
+
+    BUG_ON(!vm->paused);
+    if (rc)
+        return rc;
+    for (unsigned i = 0; i < vm->ncpus; i++) {
+        vm->engine->get_state(&vm->vcpu[i], &s[i]);
+        vm->engine->vcpu_close(&vm->vcpu[i]);
+    }
+    vm->engine->close(vm->e);
+    rc = open_engine(vm, engine, e);
+    for (unsigned i = 0; !rc && i < vm->ncpus; i++)
+        rc = engine->vcpu_open(vm->e, &vm->vcpu[i], e);
+    for (unsigned i = 0; !rc && i < vm->ncpus; i++)
+        engine->set_state(&vm->vcpu[i], &s[i]);
+    free(s);
+    return rc;
 }
 
 void vm_destroy(struct vm *vm)

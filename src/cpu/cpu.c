@@ -75,6 +75,8 @@ int cpu_open(struct cpu *c, struct vcpu *v, struct err *e)
         goto fail;
     if (v->vm->cpu.ring3)
         cpuid_model_ring3(m);
+    if (v->vm->engine && v->vm->engine->cut_model)
+        v->vm->engine->cut_model(v->vm->e, m);
     c->icache = icache_new();
     if (!c->icache) {
         rc = err_set(e, ENOMEM, "vCPU %u: no memory for decoded code", v->index);

@@ -510,7 +510,6 @@ static int open_vcpu(struct engine_vcpu *k, struct err *e)
     if (r)
         return err_set(e, -r, "vCPU %u: KVM_SET_SIGNAL_MASK: %s", n, strerror(-r));
     en->tsc_offset = !ioctl(k->fd, KVM_HAS_DEVICE_ATTR, &a);
-    kvm_model_cut(k);
     return 0;
 }
 
@@ -610,6 +609,7 @@ const struct engine_ops engine_kvm = {
     .name = "kvm",
     .open = engine_open,
     .close = engine_close,
+    .cut_model = kvm_model_cut,
     .vcpu_open = engine_vcpu_open,
     .vcpu_close = engine_vcpu_close,
     .run = engine_run,

@@ -99,8 +99,8 @@ unsigned kvm_mode(const struct cpu_state *s);
 
 /* ---- model.c ---- */
 
-/* Takes from the vCPU's CPU model what KVM does not offer. */
-void kvm_model_cut(struct engine_vcpu *k);
+/* Takes from a CPU model what KVM does not offer. */
+void kvm_model_cut(struct engine *en, struct cpuid_model *m);
 /* Once, before the first KVM_RUN: what CPUID answers, and which MSRs come to us. */
 int kvm_model_set(struct engine_vcpu *k, struct err *e);
 int kvm_filter_msrs(struct engine *en, struct err *e);

@@ -57,15 +57,14 @@ static bool offers(const struct engine *en, unsigned f)
     return regs[place[f].reg] >> place[f].bit & 1;
 }
 
-void kvm_model_cut(struct engine_vcpu *k)
+void kvm_model_cut(struct engine *en, struct cpuid_model *m)
 {
-    struct cpuid_model *m = (struct cpuid_model *)k->c.model;
-    const struct kvm_cpuid_entry2 *x = offered(k->en, 0x80000008, 0);
+    const struct kvm_cpuid_entry2 *x = offered(en, 0x80000008, 0);
     bool was[FEAT_COUNT];
 
     memcpy(was, m->has, sizeof(was));
     for (unsigned f = 0; f < FEAT_COUNT; f++)
-        m->has[f] &= offers(k->en, f);
+        m->has[f] &= offers(en, f);
     for (unsigned i = 0; i < ARRAY_SIZE(ours); i++)
         m->has[ours[i]] = was[ours[i]];
     if (!m->has[FEAT_xsave]) {
@@ -76,7 +75,7 @@ void kvm_model_cut(struct engine_vcpu *k)
     }
     if (x && x->eax & 0xff)
         m->phys_bits = min(m->phys_bits, x->eax & 0xff);
-    k->en->tsc_aux = m->has[FEAT_rdtscp] || m->has[FEAT_rdpid];
+    en->tsc_aux = m->has[FEAT_rdtscp] || m->has[FEAT_rdpid];
 }
 
 /* -------------------------------------------------------------- CPUID -- */

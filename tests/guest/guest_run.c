@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Runs a flat guest (rom.inc) on an engine: guest_run ENGINE IMAGE [--trace=LIST].
+ * Runs a flat guest (rom.inc) on an engine: guest_run ENGINE[,ENGINE] IMAGE [--trace=LIST].  With
+ * two engines the machine goes from one to the other with each line.
  *
  * The board is as small as can be: 16 MiB of RAM, the 64 KiB image below 1 MiB and below 4 GiB, a
  * console on port 0xE9, the exit ports 0x501 and 0xF4.  Passes when the guest reports no failure
@@ -14,7 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RAM = 16 << 20, ROM = 64 << 10, TIME_LIMIT_S = 60, TIME_LIMIT_POOR_S = 5, SKIPPED = 77 };
+enum {
+    RAM = 16 << 20,
+    ROM = 64 << 10,
+    TIME_LIMIT_S = 60,
+    TIME_LIMIT_POOR_S = 5,
+    SWAP_US = 500,
+    SKIPPED = 77
+};
 
 struct board {
     struct vm vm;
@@ -22,7 +30,9 @@ struct board {
     char line[300];
     size_t len;
     unsigned passed, failed;
-    struct timer limit;
+    struct timer limit, swap;
+    const struct engine_ops *engine[2]; /* [1] NULL: one all the time */
+    unsigned swaps;
     u8 tpr;
 };
 
@@ -47,6 +57,10 @@ static void console_write(void *opaque, u64 off, unsigned size, u64 val)
         b->passed++;
     if (!strncmp(b->line, "FAIL", 4))
         b->failed++;
+    if (b->engine[1]) {
+        vcpu_raise(&b->vm.vcpu[0], VCPU_PAUSE); /* not an instruction further on this engine */
+        timer_set(b->vm.clock, &b->swap, 0);
+    }
 }
 
 static void exit_write(void *opaque, u64 off, unsigned size, u64 val)
@@ -62,6 +76,20 @@ static void too_long(void *opaque)
 
     puts("no end in sight: stopped");
     vm_request_end(&b->vm, VM_FAILED, 99);
+}
+
+/* Goes on on the other engine. */
+static void swap(void *opaque)
+{
+    struct board *b = opaque;
+    struct err e = {0};
+
+    vm_pause(&b->vm);
+    if (vm_switch_engine(&b->vm, b->engine[++b->swaps & 1], &e)) {
+        puts(e.msg);
+        abort();
+    }
+    vm_resume(&b->vm);
 }
 
 static const struct region_ops console_ops = {.read = ones, .write = console_write};
@@ -119,55 +147,87 @@ static void on_change(void *opaque, u64 base, u64 size)
 {
 }
 
-int main(int argc, char **argv)
+static const struct engine_ops *find_engine(const char *name, size_t len)
 {
     static const struct engine_ops *const engines[] = {&engine_interp, &engine_soft, &engine_kvm};
-    const struct engine_ops *engine = NULL;
-    struct board *b = calloc(1, sizeof(*b));
-    struct cpu_config cfg = {.count = 1, .model = "max"};
-    struct err e = {0};
-    struct kvm_trial trial = {0};
 
-    for (unsigned i = 0; argc >= 3 && i < ARRAY_SIZE(engines); i++) {
-        if (!strcmp(engines[i]->name, argv[1]))
-            engine = engines[i];
-    }
-    if (!engine || !b) {
-        fprintf(stderr, "usage: guest_run interp|soft|kvm IMAGE [--trace=LIST]\n");
-        return 2;
-    }
-    if (engine == &engine_kvm) {
-        kvm_trial(&trial, false);
-        if (!trial.modes) {
-            printf("skipped: /dev/kvm: %s\n", trial.why);
-            return SKIPPED;
-        }
-    }
-    if (vm_init(&b->vm, "guest", RAM, &e))
-        goto fail;
+    for (unsigned i = 0; i < ARRAY_SIZE(engines); i++)
+        if (strlen(engines[i]->name) == len && !memcmp(engines[i]->name, name, len))
+            return engines[i];
+    return NULL;
+}
+
+static bool find_engines(struct board *b, const char *names)
+{
+    const char *comma = strchr(names, ',');
+
+    b->engine[0] = find_engine(names, comma ? (size_t)(comma - names) : strlen(names));
+    b->engine[1] = comma ? find_engine(comma + 1, strlen(comma + 1)) : NULL;
+    return b->engine[0] && (!comma || b->engine[1]);
+}
+
+static int open_board(struct board *b, const char *image, const char *traces, struct err *e)
+{
+    struct cpu_config cfg = {.count = 1, .model = "max"};
+
+    if (vm_init(&b->vm, "guest", RAM, e))
+        return -1;
     b->vm.no_reboot = true;
     b->vm.mmio.changed = on_change;
-    if (argc > 3 && !strncmp(argv[3], "--trace=", 8) && trace_enable(&b->vm.trace, argv[3] + 8, &e))
-        goto fail;
+    if (traces && !strncmp(traces, "--trace=", 8) && trace_enable(&b->vm.trace, traces + 8, e))
+        return -1;
     map_memory(&b->vm.mmio, &b->ram_low, "ram", b->vm.mem.hva, true, 0xa0000, 0);
     map_memory(&b->vm.mmio, &b->ram_high, "ram above 1 MiB", b->vm.mem.hva + MIB, true, RAM - MIB,
                MIB);
     map_port(b, &b->console, &console_ops, 0xe9, 1);
     map_port(b, &b->exit_port, &exit_ops, 0x501, 4);
     map_port(b, &b->exit_port2, &exit_ops, 0xf4, 4);
-    if (load_rom(b, argv[2]) || vm_open_cpus(&b->vm, engine, &cfg, &e))
-        goto fail;
+    if (load_rom(b, image) || vm_open_cpus(&b->vm, b->engine[0], &cfg, e))
+        return -1;
     b->vm.vcpu[0].intc =
         (struct vcpu_intc){.ack = no_vector, .get_tpr = get_tpr, .set_tpr = set_tpr, .opaque = b};
-    u64 limit_s = *trial.why ? TIME_LIMIT_POOR_S : TIME_LIMIT_S;
+    return 0;
+}
+
+static bool run(struct board *b, u64 limit_s)
+{
     b->limit = (struct timer){.fn = too_long, .opaque = b};
+    b->swap = (struct timer){.fn = swap, .opaque = b};
     timer_set(b->vm.clock, &b->limit, clock_now(b->vm.clock) + limit_s * NS_PER_SEC);
     enum vm_end end = vm_run(&b->vm);
-    bool ok = end == VM_DEBUG && b->vm.exit_code == 1 && b->passed && !b->failed;
-    printf("%u passed, %u failed, end %d, code %d\n", b->passed, b->failed, end, b->vm.exit_code);
-    if (engine == &engine_kvm)
-        engine->print_stats(b->vm.e, stdout);
+    printf("%u passed, %u failed, end %d, code %d", b->passed, b->failed, end, b->vm.exit_code);
+    if (b->engine[1])
+        printf(", %u times on the other engine", b->swaps);
+    puts("");
     timer_del(b->vm.clock, &b->limit);
+    timer_del(b->vm.clock, &b->swap);
+    return end == VM_DEBUG && b->vm.exit_code == 1 && b->passed && !b->failed;
+}
+
+int main(int argc, char **argv)
+{
+    struct board *b = calloc(1, sizeof(*b));
+    struct kvm_trial trial = {0};
+    struct err e = {0};
+
+    if (argc < 3 || !b || !find_engines(b, argv[1])) {
+        fprintf(stderr, "usage: guest_run ENGINE[,ENGINE] IMAGE [--trace=LIST]\n");
+        return 2;
+    }
+    if (b->engine[0] == &engine_kvm || b->engine[1] == &engine_kvm) {
+        kvm_trial(&trial, false);
+        if (!trial.modes) {
+            printf("skipped: /dev/kvm: %s\n", trial.why);
+            return SKIPPED;
+        }
+    }
+    if (open_board(b, argv[2], argv[3], &e)) {
+        fprintf(stderr, "guest_run: %s\n", e.msg);
+        return 2;
+    }
+    bool ok = run(b, *trial.why ? TIME_LIMIT_POOR_S : TIME_LIMIT_S);
+    if (trial.exists)
+        b->vm.engine->print_stats(b->vm.e, stdout);
     vm_destroy(&b->vm);
     free(b);
     if (!ok && *trial.why) {
@@ -175,7 +235,4 @@ int main(int argc, char **argv)
         return SKIPPED;
     }
     return ok ? 0 : 1;
-fail:
-    fprintf(stderr, "guest_run: %s\n", e.msg);
-    return 2;
 }

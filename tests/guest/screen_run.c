@@ -5,6 +5,7 @@
  * characters are looked up in the VGA BIOS image.
  */
 #include "board/pc.h"
+#include "kvm/trial.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -216,16 +217,30 @@ static const u8 *find_font(const u8 *rom, u64 size)
     return p ? p - 16 : NULL;
 }
 
+static const struct engine_ops *const engines[] = {&engine_interp, &engine_soft, &engine_kvm};
+
 int main(int argc, char **argv)
 {
     static struct run r;
     struct machine_config c;
     struct cpu_config cpu = {.count = 1, .model = "max"};
+    const struct engine_ops *engine = NULL;
+    struct kvm_trial trial;
     struct err e = {0};
     u64 size = 0;
 
-    if (argc != 3)
+    for (unsigned i = 0; argc == 3 && i < ARRAY_SIZE(engines); i++)
+        if (!strcmp(engines[i]->name, argv[1]))
+            engine = engines[i];
+    if (!engine)
         return 2;
+    if (engine == &engine_kvm) {
+        kvm_trial(&trial, true);
+        if (trial.whole != MODE_ALL) {
+            printf("skipped: /dev/kvm: %s\n", trial.why);
+            return 77;
+        }
+    }
     setvbuf(stdout, NULL, _IOLBF, 0);
     u8 *rom = pc_read_rom("vgabios-stdvga.bin", MIB, &size, &e);
     r.font = rom ? find_font(rom, size) : NULL;
@@ -237,8 +252,7 @@ int main(int argc, char **argv)
     c.memory = 64 * MIB;
     c.floppy[c.nfloppies++] = argv[2];
     c.boot = "a";
-    if (vm_init(&r.vm, c.name, c.memory, &e) ||
-        vm_open_cpus(&r.vm, strcmp(argv[1], "soft") ? &engine_interp : &engine_soft, &cpu, &e) ||
+    if (vm_init(&r.vm, c.name, c.memory, &e) || vm_open_cpus(&r.vm, engine, &cpu, &e) ||
         pc_open(&r.pc, &r.vm, &c, &e)) {
         puts(e.msg);
         return 1;
