@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 1 << 20, JOBS = 4, GRAIN_MAX = 64 << 10, AHEAD = 1 << 30 };
+enum { CHUNK = 1 << 20, JOBS = 4, JOBS_PACKING = 8, GRAIN_MAX = 64 << 10, AHEAD = 1 << 30 };
 
 bool mem_is_zero(const u8 *p, u64 len)
 {
@@ -239,7 +239,6 @@ int disk_copy(struct disk_copy *c, struct err *e)
     u64 unit = c->to->unit;
     struct walk w = {.size = c->to->b.size,
                      .chunk = CHUNK,
-                     .jobs = c->jobs ? c->jobs : JOBS,
                      .next = copy_next,
                      .piece = copy_piece,
                      .tick = copy_tick,
@@ -258,6 +257,7 @@ int disk_copy(struct disk_copy *c, struct err *e)
         w.chunk = max(w.chunk, unit);
     if (c->from->fmt->inflate)
         w.chunk = max(w.chunk, min((u64)c->from->unit, (u64)2 * MIB));
+    w.jobs = c->jobs ? c->jobs : c->compress ? JOBS_PACKING : JOBS;
     c->chunk = w.chunk;
     c->grain = max(c->sparse, min((u64)c->to->granule, (u64)GRAIN_MAX));
     w.room = 3 * w.chunk;

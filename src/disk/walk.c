@@ -13,13 +13,14 @@
 #include <string.h>
 #include <time.h>
 
-enum { BUFFER_ALIGN = 4096, TICK_MS = 100 };
+enum { BUFFER_ALIGN = 4096, TICK_MS = 100, AHEAD_MAX = 64 };
 
 struct walk_state {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* somebody's turn came, a thread ended, or stop */
     u64 off, end, index;    /* what comes next */
-    u64 turn;               /* index */
+    u64 turn;               /* index of the first that did not end */
+    u64 ended;              /* a bit for each of the AHEAD_MAX from there on */
     u64 done;               /* bytes */
     unsigned running;
     bool stop;
@@ -33,6 +34,8 @@ static bool take(struct walk *w, struct walk_piece *p)
     u64 special = 0;
 
     pthread_mutex_lock(&s->lock);
+    while (s->index - s->turn >= AHEAD_MAX && !s->stop)
+        pthread_cond_wait(&s->changed, &s->lock);
     if (s->stop || s->off >= s->end) {
         pthread_mutex_unlock(&s->lock);
         return false;
@@ -75,16 +78,18 @@ int walk_turn(struct walk *w, const struct walk_piece *p)
     return r;
 }
 
-/* Pieces end in order, whether they waited for their turn or not. */
+/* Who never waited for a turn goes on at once: the turn passes over that piece when it comes. */
 static void end_turn(struct walk *w, const struct walk_piece *p)
 {
     struct walk_state *s = w->s;
 
-    if (walk_turn(w, p))
-        return;
     pthread_mutex_lock(&s->lock);
-    s->turn = p->index + 1;
-    pthread_cond_broadcast(&s->changed);
+    s->ended |= BIT64(p->index - s->turn);
+    if (s->ended & 1) {
+        for (; s->ended & 1; s->ended >>= 1)
+            s->turn++;
+        pthread_cond_broadcast(&s->changed);
+    }
     pthread_mutex_unlock(&s->lock);
 }
 
