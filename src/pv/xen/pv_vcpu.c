@@ -78,6 +78,7 @@ static s64 take_context(struct pv_vcpu *v, const struct pv_context *x)
         v->trap[i] = (struct pv_trap){t->address, t->cs, t->flags & 3, t->flags & 4};
     }
     v->kernel_sp = x->kernel_sp;
+    v->iopl = (x->regs.rflags & FLAG_IOPL) >> 12;
     v->entry[PV_EVENT] = x->event_callback_eip;
     v->entry_masks[PV_EVENT] = true;
     v->entry[PV_FAILSAFE] = x->failsafe_callback_eip;
