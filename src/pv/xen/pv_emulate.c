@@ -144,7 +144,11 @@ enum {
     MSR_TSC = 0x10,
     MSR_APIC_BASE = 0x1b,
     MSR_BIOS_SIGN_ID = 0x8b,
+    MSR_MCG_CAP = 0x179,
+    MSR_MCG_CTL = 0x17b,
     MSR_MISC_ENABLE = 0x1a0,
+    MSR_MC0_CTL = 0x400,
+    MSR_MC_END = 0x480,
     MSR_PAT = 0x277,
 };
 #define PAT_XEN        0x050100070406ull
@@ -154,6 +158,12 @@ enum {
 static bool canonical(u64 a)
 {
     return (u64)(((s64)a >> 47) + 1) <= 1;
+}
+
+/* Machine checks never come; a kernel looks for some that are left over. */
+static bool is_mca(u32 msr)
+{
+    return (msr >= MSR_MCG_CAP && msr <= MSR_MCG_CTL) || (msr >= MSR_MC0_CTL && msr < MSR_MC_END);
 }
 
 static u64 *base_msr(struct cpu *c, u32 msr)
@@ -194,7 +204,7 @@ static bool read_msr(struct cpu *c, u32 msr, u64 *val)
     case MSR_TSC_AUX:
         return msr_read(c, msr, val);
     default: /* AMD's own, which read as zero */
-        return msr >> 16 == 0xc001 && msr_read(c, msr, val);
+        return (msr >> 16 == 0xc001 || is_mca(msr)) && msr_read(c, msr, val);
     }
 }
 
@@ -219,6 +229,8 @@ static bool write_msr(struct cpu *c, u32 msr, u64 val)
     case HYPERCALL_MSR:
         return c->vm->pv.ops->wrmsr(c->vm->pv.opaque, c->vcpu, msr, val);
     default:
+        if (is_mca(msr))
+            return msr_write(c, msr, val);
         return msr >> 16 == 0xc001 && msr_read(c, msr, &val);
     }
 }
