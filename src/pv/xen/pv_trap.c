@@ -168,9 +168,9 @@ static void exception(struct cpu *c)
     struct pv_vcpu *v = enter(c);
     unsigned vector = c->exc.vector;
     u32 error = c->exc.error;
-    bool kernel = c->s.ring3_kernel, done = false;
+    bool kernel = c->s.ring3_kernel, done = false, tried = v->diverted;
 
-    if (v->diverted) { /* an instruction that writes a page table, and faults elsewhere */
+    if (tried) { /* an instruction that writes a page table, and faults elsewhere: no second try */
         v->diverted = false;
         ring3_divert(c, 0, NULL);
     }
@@ -178,7 +178,8 @@ static void exception(struct cpu *c)
         done = pv_emulate(v, c);
     else if (vector == EXC_UD)
         done = pv_forced_cpuid(c);
-    else if (vector == EXC_PF && kernel && (error & (PF_P | PF_W | PF_RSVD)) == (PF_P | PF_W))
+    else if (vector == EXC_PF && kernel && !tried &&
+             (error & (PF_P | PF_W | PF_RSVD)) == (PF_P | PF_W))
         done = pv_table_write(v, c);
     else if (vector == EXC_NM)
         c->s.cr0 &= ~(u64)CR0_TS; /* the guest's handler finds it so */

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A classic PV domain without code: its memory is mapped from address 0 on by page tables of its
+ * own, which the test may change by hypercalls.  pv_audit() counts again what the domain's frames
+ * are used as.
+ */
+#ifndef WIRT_TESTS_PV_PV_DOMAIN_H
+#define WIRT_TESTS_PV_PV_DOMAIN_H
+
+#include "domain.h"
+
+#include "cpu/mmu.h"
+#include "pv/xen/pv.h"
+
+/* Frames of the first page tables, and of the pages that Xen shares. */
+enum { PV_ROOT = 1, PV_L3, PV_L2, PV_L1, PV_L1_HIGH, PV_STORE, PV_CONSOLE, PV_FREE };
+enum { PV_RAM_FRAMES = DOMAIN_RAM / PAGE_SIZE };
+_Static_assert(PV_RAM_FRAMES == 1024, "two tables of level 1");
+
+static inline u64 *pv_table_of(struct domain *d, u64 mfn)
+{
+    return (u64 *)(d->vm.mem.hva + mfn * PAGE_SIZE);
+}
+
+static inline struct cpu *pv_cpu_of(struct domain *d, unsigned n)
+{
+    return (struct cpu *)d->vm.vcpu[n].e; /* engine_interp.c: its first member */
+}
+
+static inline bool pv_domain_translate(struct pv_call *p, u64 lin, bool write, u64 *gpa)
+{
+    return mmu_probe(p->opaque, lin, write, gpa);
+}
+
+static inline s64 pv_call_on(struct domain *d, unsigned n, unsigned nr, u64 a, u64 b, u64 c, u64 e)
+{
+    u64 gpr[16] = {[RAX] = nr, [RDI] = a, [RSI] = b, [RDX] = c, [R10] = e};
+    struct pv_call p = {.vcpu = &d->vm.vcpu[n],
+                        .gpr = gpr,
+                        .long_mode = true,
+                        .translate = pv_domain_translate,
+                        .opaque = pv_cpu_of(d, n)};
+    unsigned turns = 0;
+
+    do
+        d->result = xen_hypercall(d->x, &p);
+    while (d->result == PV_AGAIN && ++turns < 10000);
+    return (s64)gpr[RAX];
+}
+
+static inline s64 pv_do(struct domain *d, unsigned nr, u64 a, u64 b, u64 c, u64 e)
+{
+    return pv_call_on(d, 0, nr, a, b, c, e);
+}
+
+/* Page tables as a builder makes them, and the first processor with them. */
+static inline void pv_domain_start(struct domain *d)
+{
+    struct err e = {0};
+    const u64 flags = PTE_PRESENT | PTE_RW | PTE_USER | PTE_ACCESSED | PTE_DIRTY;
+
+    memset(d->vm.mem.hva, 0, DOMAIN_RAM);
+    pv_table_of(d, PV_ROOT)[0] = PV_L3 << PAGE_SHIFT | flags;
+    pv_table_of(d, PV_L3)[0] = PV_L2 << PAGE_SHIFT | flags;
+    pv_table_of(d, PV_L2)[0] = PV_L1 << PAGE_SHIFT | flags;
+    pv_table_of(d, PV_L2)[1] = PV_L1_HIGH << PAGE_SHIFT | flags;
+    for (u64 i = 0; i < PV_RAM_FRAMES; i++) {
+        bool table = i >= PV_ROOT && i <= PV_L1_HIGH;
+        pv_table_of(d, PV_L1 + i / 512)[i % 512] =
+            i << PAGE_SHIFT | (flags & ~(u64)(table ? PTE_RW : 0));
+    }
+    BUG_ON(xen_pv_start(d->x, PV_ROOT, PV_STORE, PV_CONSOLE, &e));
+    for (unsigned i = 0; i < d->vm.ncpus; i++) {
+        struct cpu *c = pv_cpu_of(d, i);
+        cpu_state_reset(&c->s, true);
+        xen_pv_state(&c->s);
+        c->s.cr3 = PV_ROOT << PAGE_SHIFT;
+        mmu_flush_all(c);
+        cpu_derive(c);
+        d->x->pv->vcpu[i].c = c;
+    }
+}
+
+static inline void pv_domain_open(struct domain *d, unsigned cpus)
+{
+    struct xen_config c = {.pv = true};
+
+    domain_open(d, cpus, &c);
+    pv_domain_start(d);
+}
+
+/* True when every frame has the uses and references that can be found; more only where a page is
+ * writable or merely referred to, by those who hold pages (`holders`). */
+static inline bool pv_audit(struct domain *d, bool holders)
+{
+    struct xen_pv *pv = d->x->pv;
+    static u32 refs[PV_RAM_FRAMES], uses[PV_RAM_FRAMES];
+
+    memset(refs, 0, sizeof(refs));
+    memset(uses, 0, sizeof(uses));
+    for (unsigned i = 0; i < d->vm.ncpus; i++) {
+        const struct pv_vcpu *v = &pv->vcpu[i];
+        const u64 roots[2] = {v->kernel_l4, v->user_l4};
+        for (unsigned k = 0; k < 2; k++)
+            if (roots[k]) {
+                refs[roots[k]]++;
+                uses[roots[k]]++;
+            }
+        for (unsigned k = 0; k < (v->gdt_entries + 511) / 512; k++) {
+            refs[v->gdt[k]]++;
+            uses[v->gdt[k]]++;
+        }
+    }
+    for (u64 m = 0; m < PV_RAM_FRAMES; m++) {
+        const struct pv_page *p = &pv->page[m];
+        refs[m] += p->pinned;
+        uses[m] += p->pinned;
+        if (!p->uses || p->type < PT_L1 || p->type > PT_L4)
+            continue;
+        for (unsigned i = 0; i < 512; i++) {
+            u64 e = pv_table_of(d, m)[i], to = (e & PTE_FRAME) >> PAGE_SHIFT;
+            if (!(e & PTE_PRESENT))
+                continue;
+            if (p->type == PT_L4 && i >= PV_L4_FIRST_XEN && i <= PV_L4_LAST_XEN)
+                continue;
+            if (to >= PV_RAM_FRAMES) {
+                if (p->type != PT_L1 || to < pv->heap_frame ||
+                    to >= pv->heap_frame + PV_HEAP_FRAMES)
+                    return false;
+                continue;
+            }
+            enum pv_type want = p->type > PT_L1 ? (enum pv_type)(p->type - 1) : PT_WRITABLE;
+            refs[to]++;
+            if (p->type > PT_L1 || e & PTE_RW) {
+                uses[to]++;
+                if (pv->page[to].type != want)
+                    return false;
+            }
+        }
+    }
+    for (u64 m = 0; m < PV_RAM_FRAMES; m++) {
+        const struct pv_page *p = &pv->page[m];
+        bool exact = !holders || (p->uses && p->type != PT_WRITABLE);
+        if (p->uses < uses[m] || (exact && p->uses != uses[m]))
+            return false;
+        if (p->refs < refs[m] || p->refs < p->uses || (!holders && p->refs != refs[m]))
+            return false;
+    }
+    return true;
+}
+
+#endif

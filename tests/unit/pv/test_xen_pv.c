@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "pv_domain.h"
+
+enum { ARGS = 0x10000, SPARE = 32 }; /* a page for arguments, and the first frame for the test */
+
+static int open_domain(void **state)
+{
+    struct domain *d = malloc(sizeof(*d));
+
+    pv_domain_open(d, 2);
+    *state = d;
+    return 0;
+}
+
+static int close_domain(void **state)
+{
+    struct domain *d = *state;
+
+    assert_true(pv_audit(d, false));
+    domain_close(d);
+    free(d);
+    return 0;
+}
+
+static u64 pte(u64 mfn, u64 flags)
+{
+    return mfn << PAGE_SHIFT | PTE_PRESENT | PTE_USER | PTE_ACCESSED | flags;
+}
+
+static s64 remap(struct domain *d, u64 va_page, u64 e)
+{
+    return pv_do(d, HYPERVISOR_update_va_mapping, va_page << PAGE_SHIFT, e, UVMF_INVLPG, 0);
+}
+
+static s64 readonly(struct domain *d, u64 mfn)
+{
+    return remap(d, mfn, pte(mfn, 0));
+}
+
+static s64 ext(struct domain *d, u32 cmd, u64 arg1, u64 arg2)
+{
+    struct mmuext_op op = {cmd, 0, arg1, arg2};
+
+    domain_put(d, ARGS, &op, sizeof(op));
+    return pv_do(d, HYPERVISOR_mmuext_op, ARGS, 1, 0, DOMID_SELF);
+}
+
+static s64 update(struct domain *d, u64 ptr, u64 val)
+{
+    struct mmu_update u = {ptr, val};
+
+    domain_put(d, ARGS, &u, sizeof(u));
+    return pv_do(d, HYPERVISOR_mmu_update, ARGS, 1, 0, DOMID_SELF);
+}
+
+static u64 at(u64 mfn, unsigned index)
+{
+    return mfn << PAGE_SHIFT | index * 8;
+}
+
+static void test_builder(void **state)
+{
+    struct domain *d = *state;
+    const struct xen_pv *pv = d->x->pv;
+
+    assert_true(pv_audit(d, false));
+    assert_int_equal(pv->page[PV_ROOT].type, PT_L4);
+    assert_int_equal(pv->page[PV_ROOT].uses, 2); /* pinned, and the processor's */
+    assert_int_equal(pv->page[PV_L1].type, PT_L1);
+    assert_int_equal(pv->page[SPARE].type, PT_WRITABLE);
+    assert_int_equal(pv->page[PV_L1].refs, 2); /* as a table, and its read-only mapping */
+    assert_int_equal(pv->m2p[17], 17);
+}
+
+/* What a mapping may lead to. */
+static void test_frames(void **state)
+{
+    struct domain *d = *state;
+    const struct xen_pv *pv = d->x->pv;
+
+    assert_int_equal(remap(d, SPARE, pte(PV_RAM_FRAMES, 0)), -XEN_EPERM);
+    assert_int_equal(remap(d, SPARE, pte(BIT64(39), PTE_RW)), -XEN_EPERM);
+    assert_int_equal(remap(d, SPARE, PTE_FRAME | PTE_PRESENT), -XEN_EINVAL);
+    assert_int_equal(remap(d, SPARE, pte(pv->table_frame, 0)), -XEN_EBUSY);
+    assert_int_equal(remap(d, SPARE, pte(pv->m2p_frame, 0)), -XEN_EBUSY);
+    assert_int_equal(remap(d, SPARE, pte(PV_L1, PTE_RW)), -XEN_EBUSY);
+    assert_int_equal(remap(d, SPARE, pte(PV_ROOT, PTE_RW)), -XEN_EBUSY);
+    assert_int_equal(remap(d, SPARE, pte(SPARE, PTE_GLOBAL)), -XEN_EINVAL);
+    assert_int_equal(remap(d, SPARE, pte(PV_ROOT, 0)), 0);
+    assert_int_equal(remap(d, SPARE, pte(pv->heap_frame, PTE_RW)), 0);
+    assert_int_equal(remap(d, SPARE, 0), 0);
+    assert_int_equal(remap(d, 2 * PV_RAM_FRAMES, 0), -XEN_EINVAL); /* no table there */
+    assert_int_equal(remap(d, SPARE, pte(SPARE, PTE_RW)), 0);
+}
+
+static void test_pin(void **state)
+{
+    struct domain *d = *state;
+
+    assert_int_equal(ext(d, MMUEXT_PIN_L1_TABLE, SPARE, 0),
+                     -XEN_EINVAL); /* it is mapped writable */
+    assert_int_equal(readonly(d, SPARE), 0);
+    assert_int_equal(ext(d, MMUEXT_PIN_L1_TABLE, SPARE, 0), 0);
+    assert_int_equal(ext(d, MMUEXT_PIN_L1_TABLE, SPARE, 0), -XEN_EINVAL);
+    assert_int_equal(ext(d, MMUEXT_PIN_L4_TABLE, SPARE, 0), -XEN_EINVAL);
+    assert_int_equal(remap(d, SPARE, pte(SPARE, PTE_RW)), -XEN_EBUSY);
+    assert_true(pv_audit(d, false));
+    assert_int_equal(ext(d, MMUEXT_UNPIN_TABLE, SPARE, 0), 0);
+    assert_int_equal(ext(d, MMUEXT_UNPIN_TABLE, SPARE, 0), -XEN_EINVAL);
+    assert_int_equal(ext(d, MMUEXT_UNPIN_TABLE, PV_RAM_FRAMES, 0), -XEN_EINVAL);
+    assert_int_equal(ext(d, MMUEXT_PIN_L1_TABLE, UINT64_MAX, 0), -XEN_EINVAL);
+    assert_int_equal(remap(d, SPARE, pte(SPARE, PTE_RW)), 0);
+}
+
+/* Tables of each level, one below the other, and what does not fit. */
+static void test_levels(void **state)
+{
+    struct domain *d = *state;
+    enum { A = SPARE, B, C, D };
+
+    pv_table_of(d, A)[5] = pte(SPARE + 8, PTE_RW);
+    pv_table_of(d, B)[6] = pte(A, PTE_RW);
+    pv_table_of(d, C)[7] = pte(B, PTE_RW);
+    pv_table_of(d, D)[8] = pte(C, PTE_RW);
+    pv_table_of(d, D)[PV_L4_FIRST_XEN] = pte(PV_RAM_FRAMES + 5, PTE_RW); /* is overwritten */
+    for (u64 m = A; m <= D; m++)
+        assert_int_equal(readonly(d, m), 0);
+    assert_int_equal(ext(d, MMUEXT_PIN_L1_TABLE + 1, D, 0), -XEN_EINVAL);
+    assert_true(pv_audit(d, false));
+    assert_int_equal(ext(d, MMUEXT_PIN_L4_TABLE, D, 0), 0);
+    assert_true(pv_audit(d, false));
+    assert_int_equal(d->x->pv->page[A].type, PT_L1);
+    assert_int_equal(d->x->pv->page[SPARE + 8].uses, 2);
+    assert_int_equal(pv_table_of(d, D)[PV_L4_FIRST_XEN] >> PAGE_SHIFT, d->x->pv->table_frame);
+    assert_int_equal(update(d, at(D, PV_L4_FIRST_XEN), 0), -XEN_EINVAL);
+    assert_int_equal(update(d, at(D, PV_L4_LAST_XEN), 0), -XEN_EINVAL);
+    assert_int_equal(update(d, at(D, 9), pte(D, 0)), -XEN_EINVAL); /* itself */
+    assert_int_equal(update(d, at(D, 9), pte(B, 0)), -XEN_EINVAL); /* another level */
+    assert_int_equal(update(d, at(C, 9), pte(C, 0)), -XEN_EINVAL);
+    assert_int_equal(update(d, at(B, 9), pte(SPARE + 8, 0)), -XEN_EINVAL); /* writable */
+    assert_int_equal(update(d, at(B, 9), pte(0, PTE_RW | PTE_PSE)), -XEN_EINVAL);
+    assert_int_equal(update(d, at(A, 9), pte(PV_RAM_FRAMES, 0)), -XEN_EPERM);
+    assert_int_equal(update(d, at(A, 9), pte(A, PTE_RW)), -XEN_EBUSY);
+    assert_int_equal(update(d, at(A, 9), pte(A, 0)), 0);
+    assert_int_equal(update(d, at(A, 5), pte(SPARE + 8, 0)), 0);
+    assert_int_equal(d->x->pv->page[SPARE + 8].uses, 1);
+    assert_int_equal(ext(d, MMUEXT_NEW_USER_BASEPTR, D, 0), 0);
+    assert_int_equal(ext(d, MMUEXT_NEW_USER_BASEPTR, C, 0), -XEN_EINVAL);
+    assert_int_equal(ext(d, MMUEXT_NEW_BASEPTR, SPARE + 9, 0), -XEN_EINVAL);
+    assert_int_equal(ext(d, MMUEXT_UNPIN_TABLE, D, 0), 0);
+    assert_true(pv_audit(d, false));
+    assert_int_equal(ext(d, MMUEXT_NEW_USER_BASEPTR, 0, 0), 0);
+    assert_true(pv_audit(d, false));
+    assert_int_equal(d->x->pv->page[A].uses, 0);
+}
+
+/* A and D bits stay where the guest asks for it. */
+static void test_preserve(void **state)
+{
+    struct domain *d = *state;
+    u64 *e = &pv_table_of(d, PV_L1)[SPARE];
+
+    *e |= PTE_DIRTY;
+    u64 plain = SPARE << PAGE_SHIFT | PTE_PRESENT | PTE_RW;
+    assert_int_equal(update(d, at(PV_L1, SPARE) | MMU_PT_UPDATE_PRESERVE_AD, plain), 0);
+    assert_int_equal(*e, plain | PTE_DIRTY | PTE_ACCESSED);
+    assert_int_equal(update(d, at(PV_L1, SPARE), plain), 0);
+    assert_int_equal(*e, plain);
+    assert_int_equal(update(d, at(PV_L1, SPARE) | 5, plain), -XEN_ENOSYS);
+    assert_int_equal(update(d, at(SPARE, 3), 77), 0); /* an ordinary page */
+    assert_int_equal(pv_table_of(d, SPARE)[3], 77);
+    assert_int_equal(update(d, at(SPARE, 0) | MMU_MACHPHYS_UPDATE, 99), 0);
+    assert_int_equal(d->x->pv->m2p[SPARE], 99);
+    assert_int_equal(update(d, at(PV_RAM_FRAMES, 0) | MMU_MACHPHYS_UPDATE, 99), -XEN_EINVAL);
+    assert_int_equal(update(d, at(PV_RAM_FRAMES, 0), 0), -XEN_EINVAL);
+}
+
+/* Lists stop at the first error and say how far they came. */
+static void test_lists(void **state)
+{
+    struct domain *d = *state;
+    struct mmu_update u[600];
+    const u64 list = 200 << PAGE_SHIFT, done = 210 << PAGE_SHIFT;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(u); i++)
+        u[i] = (struct mmu_update){at(SPARE, i % 512), i};
+    domain_put(d, list, u, sizeof(u));
+    assert_int_equal(pv_do(d, HYPERVISOR_mmu_update, list, 600, done, DOMID_SELF), 0);
+    assert_int_equal(domain_u32(d, done), 600);
+    u[300].ptr = at(PV_RAM_FRAMES, 0);
+    domain_put(d, list, u, sizeof(u));
+    assert_int_equal(pv_do(d, HYPERVISOR_mmu_update, list, 600, done, DOMID_SELF), -XEN_EINVAL);
+    assert_int_equal(domain_u32(d, done), 300);
+    assert_int_equal(pv_do(d, HYPERVISOR_mmu_update, list, 600, done, 5), -XEN_ESRCH);
+    assert_int_equal(pv_do(d, HYPERVISOR_mmu_update, list, 600, done, 6 << 16 | DOMID_SELF),
+                     -XEN_ESRCH);
+    assert_int_equal(pv_do(d, HYPERVISOR_mmu_update, BIT64(47), 1, 0, DOMID_SELF), -XEN_EFAULT);
+    assert_int_equal(pv_do(d, HYPERVISOR_mmu_update, list, 1, PV_L1 << PAGE_SHIFT, DOMID_SELF),
+                     -XEN_EFAULT); /* the counter in a page table */
+}
+
+static void test_descriptors(void **state)
+{
+    struct domain *d = *state;
+    const u64 gate = 0x0000ec0000100000ull, code0 = 0x00af9b000000ffffull;
+    u64 *t = pv_table_of(d, SPARE);
+
+    domain_put(d, ARGS, &(u64){SPARE}, 8);
+    assert_int_equal(pv_do(d, HYPERVISOR_set_gdt, ARGS, 32, 0, 0), -XEN_EINVAL); /* writable */
+    t[1] = gate;
+    t[2] = code0;
+    assert_int_equal(readonly(d, SPARE), 0);
+    assert_int_equal(pv_do(d, HYPERVISOR_set_gdt, ARGS, 32, 0, 0), -XEN_EINVAL); /* a gate */
+    t[1] = 0;
+    assert_int_equal(pv_do(d, HYPERVISOR_set_gdt, ARGS, 32, 0, 0), 0);
+    assert_int_equal(t[2], code0 | 3ull << 45); /* no ring 0 */
+    assert_int_equal(pv_do(d, HYPERVISOR_set_gdt, ARGS, FIRST_RESERVED_GDT_ENTRY + 1, 0, 0),
+                     -XEN_EINVAL);
+    assert_int_equal(remap(d, SPARE, pte(SPARE, PTE_RW)), -XEN_EBUSY);
+    assert_int_equal(pv_do(d, HYPERVISOR_update_descriptor, at(SPARE, 3), gate, 0, 0), -XEN_EINVAL);
+    assert_int_equal(pv_do(d, HYPERVISOR_update_descriptor, at(SPARE, 3), code0, 0, 0), 0);
+    assert_int_equal(t[3], code0 | 3ull << 45);
+    assert_int_equal(pv_do(d, HYPERVISOR_update_descriptor, at(PV_L1, 3), code0, 0, 0),
+                     -XEN_EINVAL);
+    assert_int_equal(pv_do(d, HYPERVISOR_update_descriptor, at(SPARE, 3) + 4, 0, 0, 0),
+                     -XEN_EINVAL);
+    assert_true(pv_audit(d, false));
+    assert_int_equal(pv_do(d, HYPERVISOR_set_gdt, 0, 0, 0, 0), 0);
+    assert_int_equal(ext(d, MMUEXT_SET_LDT, BIT64(47), 5), -XEN_EINVAL);
+    assert_int_equal(ext(d, MMUEXT_SET_LDT, SPARE << PAGE_SHIFT, 8193), -XEN_EINVAL);
+    assert_int_equal(ext(d, MMUEXT_CLEAR_PAGE, PV_L1, 0), -XEN_EINVAL);
+    assert_int_equal(ext(d, MMUEXT_COPY_PAGE, PV_L1, SPARE + 1), -XEN_EINVAL);
+    assert_int_equal(ext(d, MMUEXT_COPY_PAGE, SPARE + 1, PV_RAM_FRAMES), -XEN_EINVAL);
+    assert_int_equal(ext(d, MMUEXT_COPY_PAGE, SPARE + 1, PV_L1), 0);
+}
+
+/* Frames that go and come by the balloon. */
+static void test_balloon(void **state)
+{
+    struct domain *d = *state;
+    struct {
+        u64 extents, n;
+        u32 order, flags;
+        u16 domid, pad[3];
+    } r = {ARGS + 64, 1, 0, 0, DOMID_SELF, {0}};
+    u64 frame = SPARE;
+    const u64 have = d->x->current_pages;
+
+    domain_put(d, ARGS, &r, sizeof(r));
+    domain_put(d, ARGS + 64, &frame, 8);
+    assert_int_equal(pv_do(d, HYPERVISOR_memory_op, XENMEM_decrease_reservation, ARGS, 0, 0), 1);
+    assert_int_equal(d->x->current_pages, have - 1);
+    assert_int_equal(d->x->pv->m2p[SPARE], UINT64_MAX);
+    assert_int_equal(pv_do(d, HYPERVISOR_memory_op, XENMEM_decrease_reservation, ARGS, 0, 0), 0);
+    pv_table_of(d, SPARE)[0] = 5; /* it is mapped yet, and so nobody gets it */
+    assert_int_equal(pv_do(d, HYPERVISOR_memory_op, XENMEM_populate_physmap, ARGS, 0, 0), 0);
+    assert_int_equal(remap(d, SPARE + 1, pte(SPARE, 0)), -XEN_EBUSY);
+    assert_int_equal(remap(d, SPARE, 0), 0);
+    assert_int_equal(pv_table_of(d, SPARE)[0], 0);
+    frame = SPARE + 700; /* as this it shall be known */
+    domain_put(d, ARGS + 64, &frame, 8);
+    assert_int_equal(pv_do(d, HYPERVISOR_memory_op, XENMEM_populate_physmap, ARGS, 0, 0), 1);
+    assert_int_equal(domain_u64(d, ARGS + 64), SPARE);
+    assert_int_equal(d->x->pv->m2p[SPARE], SPARE + 700);
+    assert_int_equal(d->x->current_pages, have);
+    frame = PV_RAM_FRAMES;
+    domain_put(d, ARGS + 64, &frame, 8);
+    assert_int_equal(pv_do(d, HYPERVISOR_memory_op, XENMEM_decrease_reservation, ARGS, 0, 0), 0);
+}
+
+/* Pages that Xen writes to are no page tables, and do not become any. */
+static void test_holders(void **state)
+{
+    struct domain *d = *state;
+    struct {
+        u64 mfn;
+        u32 offset, pad;
+    } a = {PV_L1, 0, 0};
+
+    domain_put(d, ARGS, &a, sizeof(a));
+    assert_int_equal(pv_do(d, HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_info, 0, ARGS, 0),
+                     -XEN_EINVAL);
+    a.mfn = SPARE;
+    domain_put(d, ARGS, &a, sizeof(a));
+    assert_int_equal(pv_do(d, HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_info, 0, ARGS, 0), 0);
+    assert_int_equal(readonly(d, SPARE), 0);
+    assert_int_equal(ext(d, MMUEXT_PIN_L1_TABLE, SPARE, 0), -XEN_EINVAL);
+    assert_true(pv_audit(d, true));
+    assert_int_equal(pv_do(d, HYPERVISOR_vcpu_op, VCPUOP_initialise, 0, ARGS, 0), -XEN_EEXIST);
+    assert_int_equal(pv_do(d, HYPERVISOR_vcpu_op, VCPUOP_up, 1, 0, 0), -XEN_EINVAL);
+    assert_int_equal(pv_do(d, HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, ARGS, 0), -XEN_EINVAL);
+    assert_int_equal(pv_do(d, HYPERVISOR_vcpu_op, VCPUOP_is_up, 1, 0, 0), 0);
+    assert_int_equal(pv_do(d, HYPERVISOR_vcpu_op, VCPUOP_is_up, 0, 0, 0), 1);
+    xen_reset(d->x); /* nobody holds anything any more */
+    pv_domain_start(d);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, open_domain, close_domain)
+    const struct CMUnitTest tests[] = {
+        TEST(test_builder),     TEST(test_frames),   TEST(test_pin),
+        TEST(test_levels),      TEST(test_preserve), TEST(test_lists),
+        TEST(test_descriptors), TEST(test_balloon),  TEST(test_holders),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
