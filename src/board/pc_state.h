@@ -6,6 +6,7 @@
 #define WIRT_BOARD_PC_STATE_H
 
 #include "board/pc.h"
+#include "board/vm_state.h"
 #include "core/savefile.h"
 
 /* A part of the machine whose state is a table; sections of the file are called NAME.INSTANCE. */
@@ -40,19 +41,16 @@ int pc_settle(struct pc *pc, struct err *e);
  */
 int pc_save(struct pc *pc, const char *path, struct err *e);
 
-/* Where guest memory comes from; core/lazymem.h. */
-enum pc_memory { PC_MEMORY_NOW, PC_MEMORY_LAZY, PC_MEMORY_CLONE };
-
 /* Is the file of a machine that is made like this one?  What pc_load() checks before it changes
  * anything. */
 int pc_check(struct pc *pc, const struct save_in *in, struct err *e);
 /*
  * Puts the machine into the state of the file: a machine that is open and not yet run (vm_run()
- * then goes on from there), or one that is paused, with PC_MEMORY_NOW.  It stays paused.  -EINVAL
+ * then goes on from there), or one that is paused, with VM_MEMORY_NOW.  It stays paused.  -EINVAL
  * with one line when the file is of a machine that is made differently; the machine must then not
  * run. `in` must live until pc_close().
  */
-int pc_load(struct pc *pc, const struct save_in *in, enum pc_memory how, struct err *e);
+int pc_load(struct pc *pc, const struct save_in *in, enum vm_memory how, struct err *e);
 
 /* The section "machine": cfg.options of the machine that was saved.  -EINVAL: it has none. */
 int pc_saved_options(const struct save_in *in, const char **text, u64 *len, struct err *e);

@@ -188,7 +188,7 @@ int snapshot_restore(struct pc *pc, const char *tag, struct err *e)
     if (!r) {
         r = each_disk(pc, BLK_SNAPSHOT_APPLY, tag, copies, NULL, e);
         if (!r)
-            r = pc_load(pc, in, PC_MEMORY_NOW, e);
+            r = pc_load(pc, in, VM_MEMORY_NOW, e);
         if (r) /* disks and memory do not fit together any more */
             vm_request_end(vm, VM_FAILED, 0);
     }

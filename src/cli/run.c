@@ -255,7 +255,7 @@ static int open_machine(struct run *r, struct err *e)
     }
     ret = pc_open(r->pc, &r->vm, &c->m, e);
     if (!ret && c->in)
-        ret = pc_load(r->pc, c->in, c->clone ? PC_MEMORY_CLONE : PC_MEMORY_LAZY, e);
+        ret = pc_load(r->pc, c->in, c->clone ? VM_MEMORY_CLONE : VM_MEMORY_LAZY, e);
     if (!ret && c->display == DISPLAY_TEXT)
         ret = display_text_open(&r->text, r->vm.loop, r->vm.clock, &r->pc->screen, &r->pc->input,
                                 &keys, e);

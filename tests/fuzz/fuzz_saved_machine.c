@@ -131,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t used = write_changed(data, size);
     int r = save_open(&in, f.path, &e);
     BUG_ON(r);
-    r = pc_load(f.pc, in, PC_MEMORY_NOW, &e);
+    r = pc_load(f.pc, in, VM_MEMORY_NOW, &e);
     BUG_ON(r && (!e.msg[0] || strchr(e.msg, '\n')));
     if (!r)
         run_a_little(data + used, size - used);

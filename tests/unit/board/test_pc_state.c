@@ -127,7 +127,7 @@ static void same(void)
     save_close(b);
 }
 
-static void round_trip(u32 seed, enum pc_memory how)
+static void round_trip(u32 seed, enum vm_memory how)
 {
     struct machine m, n;
     struct chardev c1, c2;
@@ -168,9 +168,9 @@ static void a_machine_comes_back_the_same(void **state)
 {
     for (u32 seed = 1; seed <= (getenv("WIRT_SEEDS") ? strtoul(getenv("WIRT_SEEDS"), NULL, 10) : 6);
          seed++)
-        round_trip(seed, seed % 3 == 0   ? PC_MEMORY_NOW
-                         : seed % 3 == 1 ? PC_MEMORY_LAZY
-                                         : PC_MEMORY_CLONE);
+        round_trip(seed, seed % 3 == 0   ? VM_MEMORY_NOW
+                         : seed % 3 == 1 ? VM_MEMORY_LAZY
+                                         : VM_MEMORY_CLONE);
 }
 
 static int try_load(struct machine_config *c, unsigned cpus, u64 memory, struct err *e)
@@ -183,7 +183,7 @@ static int try_load(struct machine_config *c, unsigned cpus, u64 memory, struct 
     c->cpus = cpus;
     c->memory = memory;
     open_machine(&n, c);
-    int r = pc_load(n.pc, in, PC_MEMORY_NOW, e);
+    int r = pc_load(n.pc, in, VM_MEMORY_NOW, e);
     close_machine(&n);
     save_close(in);
     return r;
