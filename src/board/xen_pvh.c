@@ -143,6 +143,13 @@ static void reset(void *opaque)
     m->ran = true;
 }
 
+static void stood(void *opaque, u64 ns)
+{
+    struct xen_pvh *m = opaque;
+    if (!m->cfg.have_rtc_start)
+        xen_stood(m->xen, ns);
+}
+
 static void boot_state(void *opaque, struct cpu_state *s)
 {
     struct xen_pvh *m = opaque;
@@ -256,11 +263,12 @@ int xen_pvh_open(struct xen_pvh *m, struct vm *vm, const struct machine_config *
         r = open_debugcon(m, e);
     if (!r)
         r = open_xen(m, e);
-    if (!r)
+    if (!r && !cfg->loading)
         r = load(m, e);
     if (r)
         return r;
     vm->reset = reset;
+    vm->stood = stood;
     vm->boot_state = boot_state;
     vm->board = m;
     return 0;

@@ -5,6 +5,7 @@
  */
 #include "board/pc_state.h"
 #include "board/xen_pvh.h"
+#include "board/xen_state.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/run_config.h"
@@ -246,6 +247,8 @@ static int open_machine(struct run *r, struct err *e)
     ret = open_chardevs(r, e);
     if (!ret && xen_alone(c->m.xen)) {
         ret = open_xen(r, e);
+        if (!ret && c->in)
+            ret = xen_pvh_load(r->xen, c->in, c->clone ? VM_MEMORY_CLONE : VM_MEMORY_LAZY, e);
         return ret ? ret : open_control(r, e);
     }
     r->pc = ret ? NULL : calloc(1, sizeof(*r->pc));

@@ -52,17 +52,36 @@ static int system_powerdown(struct control_call *call, struct err *e)
     return CONTROL_DONE;
 }
 
+static struct xen *xen_of(const struct control_machine *m)
+{
+    return m->xen ? m->xen->xen : m->pc ? m->pc->xen : NULL;
+}
+
 /* What Xen's toolstack writes into control/shutdown. */
 static int xen_shutdown(struct control_call *call, struct err *e)
 {
-    const struct control_machine *m = call->machine;
-    struct xen *x = m->xen ? m->xen->xen : m->pc ? m->pc->xen : NULL;
+    struct xen *x = xen_of(call->machine);
     const char *how = control_str(call, "reason", "poweroff");
     if (!x)
         return err_set(e, ENODEV, "the machine is no Xen guest");
     if (strcmp(how, "poweroff") && strcmp(how, "reboot") && strcmp(how, "halt"))
         return err_set(e, EINVAL, "reason: %.20s is none of poweroff, reboot, halt", how);
     xen_shutdown_guest(x, how);
+    return CONTROL_DONE;
+}
+
+/* How much memory the guest is to keep, in bytes. */
+static int balloon(struct control_call *call, struct err *e)
+{
+    const struct vm *vm = call->machine->vm;
+    struct xen *x = xen_of(call->machine);
+    s64 value = control_int(call, "value", 0);
+    if (!x)
+        return err_set(e, ENODEV, "the machine has no balloon that the host sets");
+    if (value <= 0 || (u64)value > vm->mem.ram_size)
+        return err_set(e, EINVAL, "value: %lld is not in 1 to %llu", (long long)value,
+                       (unsigned long long)vm->mem.ram_size);
+    xen_set_memory(x, (u64)value >> 10);
     return CONTROL_DONE;
 }
 
@@ -289,6 +308,7 @@ const struct control_command control_commands[] = {
     {"cont", {{0}}, cont},
     {"system_reset", {{0}}, system_reset},
     {"system_powerdown", {{0}}, system_powerdown},
+    {"balloon", {{"value", CONTROL_INT}}, balloon},
     {"x-xen-shutdown", {{"reason", CONTROL_STR, true}}, xen_shutdown},
     {"quit", {{0}}, quit},
     {"inject-nmi", {{0}}, inject_nmi},

@@ -4,14 +4,90 @@
  */
 #include "board/pc_state.h"
 #include "board/snapshots.h"
+#include "board/xen_state.h"
 #include "control/internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
+/* A Xen guest suspends itself first. */
+struct xen_save {
+    struct control_call *call;
+    struct timer patience;
+    struct err why;
+};
+
+enum { XEN_PATIENCE = 30 }; /* seconds */
+
+/* Ends the call: why says how. */
+static void end_xen_save(struct xen_save *s)
+{
+    struct control_call *call = s->call;
+    struct err why = s->why;
+    timer_del(call->machine->vm->clock, &s->patience);
+    free(s);
+    control_done(call, &why);
+}
+
+static void on_suspended(void *opaque)
+{
+    struct xen_save *s = opaque;
+    struct control_call *call = s->call;
+    struct vm *vm = call->machine->vm;
+    vm_pause(vm);
+    int r = xen_pvh_save(call->machine->xen, control_str(call, "filename", ""), &s->why);
+    if (!r && !control_bool(call, "keep-running", false)) {
+        call->control->wants_quit = true;
+        vm_request_end(vm, VM_QUIT, 0);
+    } else {
+        xen_suspend_cancel(call->machine->xen->xen);
+        vm_resume(vm);
+    }
+    end_xen_save(s);
+}
+
+static void not_suspended(void *opaque)
+{
+    struct xen_save *s = opaque;
+    xen_suspend_cancel(s->call->machine->xen->xen);
+    err_set(&s->why, ETIMEDOUT, "the guest did not suspend itself within %d seconds", XEN_PATIENCE);
+    end_xen_save(s);
+}
+
+static void cancel_xen_save(struct control_call *call)
+{
+    struct xen_save *s = call->state;
+    xen_suspend_cancel(call->machine->xen->xen);
+    timer_del(call->machine->vm->clock, &s->patience);
+    free(s);
+}
+
+static int save_xen(struct control_call *call, struct err *e)
+{
+    struct vm *vm = call->machine->vm;
+    struct xen_save *s = calloc(1, sizeof(*s));
+    if (!s)
+        return err_set(e, ENOMEM, "out of memory");
+    s->call = call;
+    s->patience = (struct timer){.fn = not_suspended, .opaque = s};
+    if (vm->paused || !xen_suspend(call->machine->xen->xen, on_suspended, s)) {
+        bool paused = vm->paused;
+        free(s);
+        return err_set(e, EBUSY, "%s",
+                       paused ? "the machine is paused: its guest cannot suspend"
+                              : "the guest cannot suspend now");
+    }
+    timer_set(vm->clock, &s->patience, clock_now(vm->clock) + XEN_PATIENCE * NS_PER_SEC);
+    call->state = s;
+    call->cancel = cancel_xen_save;
+    return CONTROL_PENDING;
+}
+
 /* To a file; then the machine ends, unless "keep-running" is given. */
 static int save(struct control_call *call, struct err *e)
 {
+    if (call->machine->xen)
+        return save_xen(call, e);
     struct vm *vm = call->machine->vm;
     bool keep = control_bool(call, "keep-running", false), was_paused = vm->paused;
     if (!call->machine->pc)

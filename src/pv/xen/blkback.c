@@ -502,6 +502,19 @@ int blkback_open(struct xen *x, unsigned n, const struct xen_disk *disk, struct 
     return 0;
 }
 
+void blkback_drain_all(struct xen *x)
+{
+    for (struct blkback *b = x->disks; b; b = b->next) {
+        for (unsigned i = 0; i < b->nqueues; i++) {
+            struct vbd_queue *q = &b->q[i];
+            pthread_mutex_lock(&q->lock);
+            while (q->in_flight)
+                pthread_cond_wait(&q->idle, &q->lock);
+            pthread_mutex_unlock(&q->lock);
+        }
+    }
+}
+
 void blkback_close_all(struct xen *x)
 {
     while (x->disks) {

@@ -13,6 +13,8 @@ struct blkback;
 unsigned blkback_vdev(unsigned n);
 /* Puts a device at the end of x's list.  blk stays the caller's. */
 int blkback_open(struct xen *x, unsigned n, const struct xen_disk *disk, struct err *e);
+/* Waits until no request is under way; no vCPU runs. */
+void blkback_drain_all(struct xen *x);
 /* All of x; disconnected, with no request under way. */
 void blkback_close_all(struct xen *x);
 

@@ -12,6 +12,7 @@
 #include "pv/xen/xen.h"
 
 #include "base/clock.h"
+#include "base/loop.h"
 #include "core/pv.h"
 
 enum { XEN_PORTS_MAX = 4096, XEN_FIFO_PAGES = XEN_PORTS_MAX / 1024 };
@@ -96,6 +97,12 @@ struct xen {
     struct blkback *disks; /* lists */
     struct netback *nics;
     struct xen_pv *pv; /* a classic PV domain (pv.h), or NULL */
+
+    u8 suspend;                 /* suspend.c's; atomic */
+    struct vcpu *suspended_cpu; /* which waits in its call */
+    struct loop_job suspended;
+    void (*on_suspended)(void *opaque);
+    void *on_suspended_opaque;
 };
 
 /* ---------------------------------------------------------- hypercalls -- */
@@ -182,6 +189,10 @@ int memory_open(struct xen *x, struct err *e);
 u8 *memory_share(struct xen *x, struct region *r, u8 *page, u64 gfn);
 void memory_reset(struct xen *x);
 void memory_close(struct xen *x);
+
+/* suspend.c: SCHEDOP_shutdown with SHUTDOWN_suspend. */
+s64 suspend_call(struct xen_call *k);
+void suspend_reset(struct xen *x);
 
 struct xen_console *console_open(struct xen *x, struct chardev *c, struct err *e);
 void console_reset(struct xen_console *c); /* the ring is new: connects */

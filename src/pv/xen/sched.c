@@ -88,9 +88,7 @@ static s64 shut_down(struct xen_call *k)
         vm_request_reset(vm);
         break;
     case SHUTDOWN_suspend:
-        /* 1 = the suspend was cancelled: the guest goes on where it was, all its pages and ports
-         * as they were. */
-        return 1;
+        return suspend_call(k);
     default:
         return -XEN_EINVAL;
     }

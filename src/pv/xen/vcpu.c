@@ -88,6 +88,12 @@ static s64 register_time_area(struct xen_call *k, struct xen_vcpu *v)
 
     if (!guest_read(k, k->a[2], &gva, sizeof(gva)))
         return -XEN_EFAULT;
+    if (!gva) { /* none any more: Linux before it suspends */
+        pthread_mutex_lock(&x->evt_lock);
+        v->time_area = NULL;
+        pthread_mutex_unlock(&x->evt_lock);
+        return 0;
+    }
     if ((gva & PAGE_MASK) > PAGE_SIZE - sizeof(struct xen_vcpu_time_info) || gva & 7 ||
         !k->p->translate(k->p, gva, true, &gpa))
         return -XEN_EFAULT;

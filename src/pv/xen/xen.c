@@ -83,6 +83,7 @@ int xen_open(struct xen **out, struct vm *vm, struct lapic_bus *lapics, const st
 
 void xen_reset(struct xen *x)
 {
+    suspend_reset(x);
     xenbus_disconnect_all(x);
     memory_reset(x);
     grant_reset(x);
@@ -101,6 +102,7 @@ void xen_close(struct xen *x)
     if (!x)
         return;
     x->vm->pv = (struct pv){0};
+    suspend_reset(x);
     vcpu_stop(x);
     if (x->store && x->grants)
         xenbus_disconnect_all(x);

@@ -9,6 +9,7 @@
 
 #include "core/backend.h"
 #include "core/irq.h"
+#include "core/state.h"
 #include "core/vm.h"
 #include "dev/lapic.h"
 
@@ -64,6 +65,29 @@ int xen_open(struct xen **out, struct vm *vm, struct lapic_bus *lapics, const st
 void xen_reset(struct xen *x);
 /* Asks the guest to end itself: "poweroff", "reboot".  From any thread. */
 void xen_shutdown_guest(struct xen *x, const char *how);
+
+/* Asks the guest to suspend itself; done() on the loop's thread once it has.  It then waits: for
+ * xen_suspend_cancel(), or to be saved.  A guest that does not listen never does: the caller gives
+ * up by xen_suspend_cancel().  False: it cannot be asked now.  On the loop's thread. */
+bool xen_suspend(struct xen *x, void (*done)(void *opaque), void *opaque);
+void xen_suspend_cancel(struct xen *x);
+
+/* What is saved of a suspended guest beside memory and processors. */
+struct xen_saved {
+    s64 wallclock; /* as in struct xen_config */
+    u64 target;    /* memory that it is to keep, KiB */
+    u64 frames;    /* pages of RAM: a bit each says whether the guest has it */
+};
+extern const struct state_desc xen_saved_state;
+/* With the machine paused and the guest suspended: waits for disk requests under way; the bits of
+ * the pages, *len bytes of them, stay x's. */
+u8 *xen_save(struct xen *x, struct xen_saved *s, u64 *len);
+/* A new domain around a saved guest: with its memory and the clock in place.  -EINVAL: it is of
+ * another size. */
+int xen_load(struct xen *x, const struct xen_saved *s, const u8 *pages, u64 len);
+/* The machine stood still for so many ns of the host's time. */
+void xen_stood(struct xen *x, u64 ns);
+
 /* Asks the guest to keep this much memory, in KiB.  From any thread. */
 void xen_set_memory(struct xen *x, u64 kib);
 void xen_close(struct xen *x);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is saved of a Xen PVH guest's machine: its memory, processors and local APICs, and the few
+ * numbers of struct xen_saved.  Event channels, grants, the store and rings are not: the guest has
+ * let go of them and makes them anew, as after `xl restore`.
+ */
+#include "board/xen_state.h"
+
+#include "core/lazymem.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int check_saveable(struct xen_pvh *m, struct err *e)
+{
+    int r = 0;
+
+    if (m->cfg.xen == XEN_PV)
+        return err_set(e, ENOTSUP, "a classic PV guest cannot be saved");
+    for (unsigned i = 0; i < m->cfg.ndisks && !r; i++)
+        r = vm_check_kept(&m->cfg.disk[i], e);
+    return r;
+}
+
+static int put_all(struct xen_pvh *m, struct save_out *s, struct err *e)
+{
+    struct xen_saved saved;
+    char name[SAVE_NAME_MAX];
+    u64 len;
+    const u8 *pages = xen_save(m->xen, &saved, &len);
+    int r = 0;
+
+    clock_fire_due(m->vm->clock);
+    for (unsigned i = 0; i < m->nblks && !r; i++)
+        r = vm_flush_disk(m->blk[i], e);
+    if (r)
+        return r;
+    save_put(s, "machine", 1, m->cfg.options, m->cfg.options_len);
+    r = vm_put_state(m->vm, s, e);
+    if (r)
+        return r;
+    for (unsigned i = 0; i < m->nblks; i++)
+        vm_put_disk(s, i, m->blk[i]);
+    for (unsigned i = 0; i < m->lapics.count; i++) {
+        snprintf(name, sizeof(name), "lapic.%u", i);
+        vm_put_table(s, name, &lapic_state, &m->lapics.lapic[i]);
+    }
+    vm_put_table(s, "xen", &xen_saved_state, &saved);
+    save_put(s, "xen.pages", 1, pages, len);
+    vm_put_memory(m->vm, s);
+    return 0;
+}
+
+int xen_pvh_save(struct xen_pvh *m, const char *path, struct err *e)
+{
+    struct save_out *s;
+    int r = check_saveable(m, e);
+
+    BUG_ON(!m->vm->paused);
+    if (!r)
+        r = lazy_finish(&m->vm->mem, e);
+    if (!r)
+        r = save_create(&s, path, e);
+    if (r)
+        return r;
+    r = put_all(m, s, e);
+    if (r) {
+        save_abort(s);
+        return r;
+    }
+    return save_commit(s, e);
+}
+
+static int check_sections(struct xen_pvh *m, const struct save_in *in, struct err *e)
+{
+    const struct save_section *c;
+    int r = check_saveable(m, e);
+
+    for (unsigned i = 0; !r && (c = save_at(in, i)); i++)
+        if (!vm_state_section(c->name) && strcmp(c->name, "machine") && strcmp(c->name, "xen") &&
+            strcmp(c->name, "xen.pages") && strncmp(c->name, "lapic.", 6))
+            r = err_set(e, EINVAL, "%s: %s: this machine has no such part", save_path(in), c->name);
+    for (unsigned i = 0; !r && i < m->nblks; i++)
+        r = vm_check_disk(in, m->blk[i], i, e);
+    for (unsigned i = 0; !r && i < m->cfg.ndisks; i++)
+        r = vm_check_untouched(&m->cfg.disk[i], in, e);
+    return r;
+}
+
+static int load_lapics(struct xen_pvh *m, const struct save_in *in, struct err *e)
+{
+    char name[SAVE_NAME_MAX];
+    int r = 0;
+
+    for (unsigned i = 0; !r && i < m->lapics.count; i++) {
+        snprintf(name, sizeof(name), "lapic.%u", i);
+        r = vm_get_table(in, name, &lapic_state, &m->lapics.lapic[i], e);
+    }
+    return r;
+}
+
+static int load_domain(struct xen_pvh *m, const struct save_in *in, struct err *e)
+{
+    const struct save_section *pages = save_find(in, "xen.pages");
+    struct xen_saved saved = {0};
+    int r = vm_get_table(in, "xen", &xen_saved_state, &saved, e);
+
+    if (r)
+        return r;
+    if (!pages || pages->version != 1 || xen_load(m->xen, &saved, pages->data, pages->len))
+        return err_set(e, EINVAL, "%s: xen.pages: missing, or of a machine of another size",
+                       save_path(in));
+    return 0;
+}
+
+int xen_pvh_load(struct xen_pvh *m, const struct save_in *in, enum vm_memory how, struct err *e)
+{
+    struct vm *vm = m->vm;
+    int r = vm_check_state(vm, in, e);
+
+    if (!r)
+        r = check_sections(m, in, e);
+    if (r)
+        return r;
+    vm_pause(vm);
+    vm_reset_now(vm);
+    r = vm_get_memory(vm, in, how, e);
+    if (!r)
+        r = vm_get_clock(vm, in, e);
+    if (!r)
+        r = load_lapics(m, in, e);
+    if (!r)
+        r = vm_get_cpus(vm, in, e);
+    if (!r)
+        r = load_domain(m, in, e);
+    if (!r)
+        vm->restored = true;
+    return r;
+}
