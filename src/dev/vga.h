@@ -147,6 +147,8 @@ struct vga_text_style {
     u32 cursor_first, cursor_last; /* its lines; first > last: none */
 };
 struct vga_text_style vga_text_style(const struct vga *v);
+/* Has the row at addr something that comes and goes by itself: the cursor, or blinking cells? */
+bool vga_text_blinks(const struct vga *v, const struct vga_text_style *t, u32 addr);
 /* Line y of a text picture: cols cells and, when panned, part of one more. */
 void vga_text_line(const struct vga *v, const struct vga_text_style *t, const struct vga_scan *s,
                    u32 y, u32 *out);

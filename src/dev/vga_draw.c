@@ -328,7 +328,16 @@ static void update_text(struct vga *v, const struct picture *p, struct display *
     if (!all && !blinks)
         return;
     struct vga_text_style t = vga_text_style(v);
+    u64 row = UINT64_MAX;
+    bool draw = true;
     for (u32 y = 0; y < p->height; y++) {
+        u32 row_line, pan, addr = vga_scan_line(&p->scan, y, &row_line, &pan);
+
+        if (!all && addr != row)
+            draw = vga_text_blinks(v, &t, addr);
+        row = addr;
+        if (!draw)
+            continue;
         vga_text_line(v, &t, &p->scan, y, v->line);
         display_put(d, 0, y, v->line, p->width);
     }

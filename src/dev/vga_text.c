@@ -98,6 +98,14 @@ static void put_cell(const struct vga *v, const struct vga_text_style *t, u32 ad
         out[x] = t->color[bits >> (8 - x) & 1 ? fg : bg];
 }
 
+bool vga_text_blinks(const struct vga *v, const struct vga_text_style *t, u32 addr)
+{
+    for (u32 i = addr; i <= addr + t->cols; i++)
+        if (i == t->cursor || (t->mode & MODE_BLINK && cell(v, i)[1] & 0x80))
+            return true;
+    return false;
+}
+
 void vga_text_line(const struct vga *v, const struct vga_text_style *t, const struct vga_scan *s,
                    u32 y, u32 *out)
 {

@@ -206,6 +206,46 @@ static void test_text(void **state)
     end(&f);
 }
 
+/* The cursor and blinking cells come and go; the other rows are not even drawn for it. */
+static void test_blink(void **state)
+{
+    static struct fixture f;
+
+    begin(&f);
+    text_mode(&f);
+    for (u32 i = 0; i < 80 * 25; i++) {
+        wr(&f, 0x18000 + 2 * i, 0);
+        wr(&f, 0x18001 + 2 * i, 0x17);
+    }
+    wr(&f, 0x18001 + 160 * 3, 0x97); /* blinks, in row 3, with a glyph's line */
+    idx(&f, 0x3c4, 2, 4);
+    idx(&f, 0x3c4, 4, 6);
+    idx(&f, 0x3ce, 5, 0);
+    idx(&f, 0x3ce, 6, 4);
+    wr(&f, 5, 0xff);
+    text_mode(&f);
+    idx(&f, 0x3d4, 0x0a, 14);
+    idx(&f, 0x3d4, 0x0b, 15);
+    idx(&f, 0x3d4, 0x0e, 0);
+    idx(&f, 0x3d4, 0x0f, 80 + 9); /* row 1 */
+    look(&f);
+    const u32 *cursor = &f.view.s.pixels[31 * f.view.s.stride + 9 * 8];
+    const u32 *blinking = &f.view.s.pixels[(3 * 16 + 5) * f.view.s.stride];
+    u32 *other = &f.d.s.pixels[(20 * 16 + 5) * f.d.s.stride];
+    *other = 0xabcdef;
+    for (unsigned i = 0; i < 9; i++) {
+        assert_int_equal(*cursor, i & 1 ? 0x101010 : 0x717171);
+        assert_int_equal(*blinking, i >> 1 & 1 ? 0x101010 : 0x717171);
+        clock_advance(f.c, VGA_BLINK_NS);
+        assert_int_equal(look(&f), i & 1 ? 2 : 1);
+    }
+    assert_int_equal(*other, 0xabcdef);
+    idx(&f, 0x3d4, 0x0a, 13);
+    look(&f);
+    assert_int_equal(*other, 0x717171);
+    end(&f);
+}
+
 static void test_planes(void **state)
 {
     static struct fixture f;
@@ -394,9 +434,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_registers), cmocka_unit_test(test_text),
-        cmocka_unit_test(test_planes),    cmocka_unit_test(test_vbe),
-        cmocka_unit_test(test_edid),      cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_blink),     cmocka_unit_test(test_planes),
+        cmocka_unit_test(test_vbe),       cmocka_unit_test(test_edid),
+        cmocka_unit_test(test_damage),    cmocka_unit_test(test_split),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
