@@ -67,8 +67,8 @@ static const u8 tablet_report[] = {
 static const u8 keyboard_device[] = DEVICE_DESC(1), tablet_device[] = DEVICE_DESC(2);
 static const u8 keyboard_config[] = CONFIG_DESC(1, 1, keyboard_report, KEYBOARD_REPORT);
 static const u8 tablet_config[] = CONFIG_DESC(0, 0, tablet_report, 8);
-static const char *const keyboard_strings[] = {"Wirt", "Wirt USB keyboard", "1"};
-static const char *const tablet_strings[] = {"Wirt", "Wirt USB tablet", "1"};
+static const char *const keyboard_strings[] = {"Wirt", "USB keyboard", "1"};
+static const char *const tablet_strings[] = {"Wirt", "USB tablet", "1"};
 static const struct usb_descriptors descriptors[] = {
     [USB_HID_KEYBOARD] = {keyboard_device, keyboard_config, keyboard_strings, 3, 8},
     [USB_HID_TABLET] = {tablet_device, tablet_config, tablet_strings, 3, 8},

@@ -297,7 +297,7 @@ void usb_storage_init(struct usb_storage *s, struct blk *blk, const char *serial
     s->blk = blk;
     snprintf(s->serial, sizeof(s->serial), "%s", serial);
     s->strings[0] = "Wirt";
-    s->strings[1] = "Wirt USB disk";
+    s->strings[1] = "USB disk";
     s->strings[2] = s->serial;
     s->desc = (struct usb_descriptors){device, high ? config_high : config_full, s->strings, 3, 64};
     blkio_init(&s->io, lock, io_done, s);
