@@ -46,21 +46,45 @@ for (let i = 0; i < 100 && await colours() < 2; i++)
 step('the screen shows something', await colours() >= 2);
 
 // A cursor that blinks between the two pictures is one more try.
-const same = () => page.evaluate(async () => {
+const same = place => page.evaluate(async place => {
     const shot = await createImageBitmap(await (await fetch('screenshot.png')).blob());
-    const c = document.querySelector('#screen canvas'), o = new OffscreenCanvas(shot.width, shot.height).getContext('2d');
+    const c = document.querySelector(place + ' canvas'), o = new OffscreenCanvas(shot.width, shot.height).getContext('2d');
     o.drawImage(shot, 0, 0);
     if (c.width !== shot.width || c.height !== shot.height)
         return false;
     const a = c.getContext('2d').getImageData(0, 0, c.width, c.height).data, b = o.getImageData(0, 0, c.width, c.height).data;
     return a.every((v, i) => v === b[i]);
-});
-let equal = false;
-for (let i = 0; i < 50 && !equal; i++) {
-    equal = await same();
-    await page.waitForTimeout(100);
+}, place);
+const becomesSame = async place => {
+    for (let i = 0; i < 50; i++) {
+        if (await same(place))
+            return true;
+        await page.waitForTimeout(100);
+    }
+    return false;
+};
+step('the screen is, pixel by pixel, the screenshot', await becomesSame('#screen'));
+
+// noVNC once more for each encoding, with no other to choose from.
+for (const [name, code] of [['raw', 0], ['tight', 7], ['zrle', 16]]) {
+    await page.evaluate(async ([name, code]) => {
+        const { default: RFB } = await import(new URL('novnc/core/rfb.js', location.href));
+        class Only extends RFB {
+            _sendEncodings() { RFB.messages.clientEncodings(this._sock, [code, -223, -224]); }
+            _handleRect() { window.seen.add(this._FBU.encoding); return super._handleRect(); }
+        }
+        const place = document.createElement('div');
+        place.id = 'only-' + name;
+        document.body.append(place);
+        window.seen = new Set();
+        window.only = new Only(place, new URL('vnc', location.href).href.replace(/^http/, 'ws'), { wsProtocols: ['wirt-vnc'] });
+        await new Promise(done => window.only.addEventListener('connect', done));
+    }, [name, code]);
+    step('noVNC at ' + name + ' shows the screenshot', await becomesSame('#only-' + name));
+    const seen = await page.evaluate(() => { window.only.disconnect(); return [...window.seen].filter(e => e >= 0); });
+    step('and had nothing else: ' + seen, seen.length === 1 && seen[0] === code);
+    await page.evaluate(name => document.querySelector('#only-' + name).remove(), name);
 }
-step('the screen is, pixel by pixel, the screenshot', equal);
 
 await page.click('#show-serial');
 const text = () => page.evaluate(() => document.querySelector('#serial .xterm-rows').textContent);

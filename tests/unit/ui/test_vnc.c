@@ -241,6 +241,29 @@ static void test_pictures(void **state)
     }
 }
 
+/* Large noisy pictures, for which a viewer on this host gets raw pixels instead of what it asks
+ * for; which it may ask for anew meanwhile. */
+static void test_slow_encoding(void **state)
+{
+    rfbClient *c;
+    width = 1500;
+    height = 1200;
+    c = viewer("open", "zrle", NULL);
+    assert_non_null(c);
+    for (unsigned i = 0; i < 8; i++) {
+        assert_true(becomes_same(c));
+        pthread_mutex_lock(&lock);
+        seed++;
+        pthread_mutex_unlock(&lock);
+        if (i == 3) {
+            c->appData.encodingsString = "tight";
+            assert_true(SetFormatAndEncodings(c));
+        }
+    }
+    assert_true(becomes_same(c));
+    hang_up(c);
+}
+
 /* A still picture is sent once. */
 static void test_still(void **state)
 {
@@ -419,8 +442,9 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_pictures), TEST(test_still),     TEST(test_keys), TEST(test_pointer),
-        TEST(test_password), TEST(test_websocket), TEST(test_many), TEST(test_parse),
+        TEST(test_pictures),  TEST(test_slow_encoding), TEST(test_still),
+        TEST(test_keys),      TEST(test_pointer),       TEST(test_password),
+        TEST(test_websocket), TEST(test_many),          TEST(test_parse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
