@@ -15,6 +15,12 @@ static struct ememory mem_rflags(void)
     return mem_gs((u32)offsetof(struct soft, c.s.rflags));
 }
 
+/* A kernel in ring 3 (cpu/ring3.h) has a supervisor's memory, not its instructions. */
+static bool is_ring0(const struct trans *t)
+{
+    return !(t->key & KEY_USER) && !t->sc->c.vm->pv.ring3;
+}
+
 static void to_interpreter(struct trans *t, unsigned cc)
 {
     struct stub *s = stub_add(t, emit_jcc(t->e, cc), t->thunks->insn);
@@ -87,7 +93,7 @@ static void gen_rdtsc(struct trans *t, struct tinsn *ti)
     struct emit *e = t->e;
 
     flags_keep(t, live_in(ti));
-    if (t->key & KEY_USER) {
+    if (!is_ring0(t)) {
         emit_rm(e, X_TEST_MI, 0, mem_gs((u32)offsetof(struct soft, c.s.cr4)));
         emit32(e, CR4_TSD);
         to_interpreter(t, CC_NE);
@@ -161,7 +167,7 @@ static bool gen_bit_string(struct trans *t, struct tinsn *ti)
 
 bool gen_system(struct trans *t, struct tinsn *ti)
 {
-    bool kernel = !(t->key & KEY_USER);
+    bool kernel = is_ring0(t);
 
     if (t->sc->lockstep)
         return false;

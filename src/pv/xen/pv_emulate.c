@@ -11,6 +11,7 @@
 #include "cpu/msr.h"
 #include "cpu/ops.h"
 #include "cpu/segment.h"
+#include "cpu/sysinsn.h"
 
 #include <string.h>
 
@@ -275,6 +276,16 @@ static bool xsetbv(struct cpu *c)
 
 /* ---------------------------------------------------------------- others -- */
 
+static void read_tsc(struct cpu *c, bool aux)
+{
+    u64 t = cpu_tsc(c);
+
+    c->s.gpr[RAX] = (u32)t;
+    c->s.gpr[RDX] = t >> 32;
+    if (aux)
+        c->s.gpr[RCX] = (u32)c->s.tsc_aux;
+}
+
 static bool invlpg(struct cpu *c, const struct insn *i)
 {
     mmu_flush_page(c, insn_ea(c, i) + (i->seg >= FS ? c->s.seg[i->seg].base : 0));
@@ -301,6 +312,10 @@ static bool one(struct pv_vcpu *v, struct cpu *c, const struct insn *i)
         return move_cr(v, c, i);
     case OP_movdr:
         return move_dr(c, i);
+    case OP_rdtsc: /* with CR4.TSD */
+    case OP_rdtscp:
+        read_tsc(c, i->op == OP_rdtscp);
+        return true;
     case OP_clts:
         c->s.cr0 &= ~(u64)CR0_TS;
         return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A kernel's store to one of its page tables, which it sees read-only.
+ * A kernel's store to one of its last-level page tables, which it sees read-only.
  *
  * The instruction runs once with a copy of the page in place of the page.  What it has changed in
  * the copy is checked and carried over entry by entry, as mmu_update would do it; if an entry is
@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-/* The frame that lin is mapped to, if it is a page table in use. */
+/* The frame that lin is mapped to, if it is a page table in use; of level 1, as with Xen. */
 static bool table_at(struct xen_pv *pv, struct cpu *c, u64 lin, u64 *mfn)
 {
     u64 gpa;
@@ -23,7 +23,7 @@ static bool table_at(struct xen_pv *pv, struct cpu *c, u64 lin, u64 *mfn)
         return false;
     *mfn = gpa >> PAGE_SHIFT;
     const struct pv_page *p = pv_page(pv, *mfn);
-    return p && p->uses && p->type >= PT_L1 && p->type <= PT_L4;
+    return p && p->uses && p->type == PT_L1;
 }
 
 /* 0, or the first error. */
