@@ -42,6 +42,7 @@ struct guest {
     struct vm vm;
     struct region ram, port;
     struct cpu_state start;
+    struct cpuid_model model; /* what the engine offers of it */
 };
 
 static u64 port_read(void *opaque, u64 off, unsigned size)
@@ -144,13 +145,34 @@ struct guest *guest_open(const struct engine_ops *engine)
     make_page_tables(g);
     make_tables(g);
     make_state(&g->start);
-    if (vm_open_cpus(&g->vm, engine, &cfg, &e))
+    if (vm_open_cpus(&g->vm, engine, &cfg, &e) || cpuid_model_find(&g->model, cfg.model, &e))
         goto fail;
+    if (engine->cut_model)
+        engine->cut_model(g->vm.e, &g->model);
+    if (!cpuid_has(&g->model, FEAT_xsave)) {
+        g->start.cr4 &= ~(u64)CR4_OSXSAVE;
+        g->start.xcr0 = 1;
+    }
+    if (!cpuid_has(&g->model, FEAT_fsgsbase))
+        g->start.cr4 &= ~(u64)CR4_FSGSBASE;
     return g;
 fail:
     fprintf(stderr, "cannot make a machine: %s\n", e.msg);
     free(g);
     return NULL;
+}
+
+bool guest_offers(const struct guest *g, const struct op_row *r)
+{
+    bool avx = cpuid_has(&g->model, FEAT_avx);
+
+    return (r->feature == OP_ANY_CPU || cpuid_has(&g->model, r->feature)) &&
+           (avx || !(r->attr & OPA_VSIB));
+}
+
+bool guest_has_avx(const struct guest *g)
+{
+    return cpuid_has(&g->model, FEAT_avx);
 }
 
 void guest_stats(struct guest *g)

@@ -28,10 +28,11 @@ enum { SEL_CODE16 = 0x07 };
 struct insn_case {
     u8 code[32]; /* the instruction, then INT3 */
     struct insn insn;
-    u32 offset; /* where in the code page it stands */
-    bool step;  /* ends by single step (branches), else by the INT3 after it */
-    u8 size;    /* of the memory operand */
-    u32 target; /* where in data a state image lies (size 255), 0 = nowhere */
+    u32 offset;  /* where in the code page it stands */
+    bool step;   /* ends by single step (branches), else by the INT3 after it */
+    bool no_avx; /* the engine keeps no upper halves of vector registers */
+    u8 size;     /* of the memory operand */
+    u32 target;  /* where in data a state image lies (size 255), 0 = nowhere */
     u64 gpr[16];
     u64 rflags;
     struct xsave_area x;
@@ -71,6 +72,9 @@ void native_run(const struct insn_case *c, struct insn_result *out);
 struct guest;
 struct guest *guest_open(const struct engine_ops *engine);
 void guest_run(struct guest *g, const struct insn_case *c, struct insn_result *out);
+/* Whether the engine's processor has the row's instruction on this host. */
+bool guest_offers(const struct guest *g, const struct op_row *r);
+bool guest_has_avx(const struct guest *g);
 /* What the engine has to say about how it ran, on stderr. */
 void guest_stats(struct guest *g);
 void guest_close(struct guest *g);
