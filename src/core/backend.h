@@ -36,6 +36,7 @@ struct blk {
     const struct blk_ops *ops;
     u64 size;       /* bytes */
     u32 block_size; /* what the image advises as physical block, 512 or 4096 */
+    u32 sector;     /* what the guest's system counts in (requests do not): 512 or 4096, 0 = 512 */
     bool readonly;
     char path[256]; /* for messages */
 };

@@ -61,20 +61,20 @@ static u32 config_read(struct virtio_dev *d, unsigned off, unsigned size)
 {
     struct virtio_blk *v = of(d);
     u8 c[CONFIG_LEN] = {0};
-    u32 bs = SECTOR;
+    u32 bs = max(v->disk->sector, (u32)SECTOR);
     u32 out = 0;
 
     le64_put(c, v->disk->size / SECTOR);
     le32_put(c + 12, SEG_MAX);
     le32_put(c + 20, bs);
-    c[24] = v->disk->block_size == 4096 ? 3 : 0;       /* physical block: 2^n logical ones */
+    c[24] = v->disk->block_size / bs == 8 ? 3 : 0;     /* physical block: 2^n logical ones */
     le16_put(c + 26, (u16)(v->disk->block_size / bs)); /* smallest sensible I/O */
     le32_put(c + 28, 0);
     c[32] = v->writeback;
     le16_put(c + 34, (u16)v->nqueues);
     le32_put(c + 36, RANGE_SECTORS_MAX);
     le32_put(c + 40, RANGES_MAX);
-    le32_put(c + 44, v->disk->block_size / bs); /* discard alignment */
+    le32_put(c + 44, v->disk->block_size / SECTOR); /* discard alignment */
     le32_put(c + 48, RANGE_SECTORS_MAX);
     le32_put(c + 52, RANGES_MAX);
     c[56] = 1; /* write-zeroes may unmap */

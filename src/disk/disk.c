@@ -50,6 +50,12 @@ int disk_open(struct blk **b, const char *path, const struct disk_options *o, st
         r = img_open(&im, path, o, e);
     if (r)
         return r;
+    if (im->b.sector != DISK_SECTOR && !(o && o->any_sector)) {
+        r = err_set(e, EINVAL, "%s: has sectors of %u bytes, which only a virtio disk shows", path,
+                    im->b.sector);
+        img_close(im);
+        return r;
+    }
     *b = &im->b;
     if (o && o->snapshot) {
         r = overlay_open(b, *b, o, e);

@@ -36,6 +36,7 @@ struct disk_options {
     bool no_parent;       /* the image alone: tools that look at its structure */
     bool for_check;       /* opens what is damaged, and repairs nothing by itself */
     bool no_uring;        /* always the thread pool */
+    bool any_sector;      /* the drive can have sectors of 4096 bytes too (blk.sector) */
     bool no_lock;         /* somebody else sees to it that there is one user */
     struct trace *trace;  /* may be NULL */
     struct disk_io *io;   /* where files come from (disk/file.h), NULL = the host */
@@ -43,8 +44,8 @@ struct disk_options {
 
 /*
  * Opens and locks the image.  -errno with one line that names the file: missing, a directory,
- * empty, in use by another program, a format that is not known, write-protected. Close with
- * (*b)->ops->close(*b).
+ * empty, in use by another program, a format that is not known, write-protected, sectors of 4096
+ * bytes without any_sector.  Close with (*b)->ops->close(*b).
  */
 int disk_open(struct blk **b, const char *path, const struct disk_options *o, struct err *e);
 

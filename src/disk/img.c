@@ -208,7 +208,7 @@ static int open_format(struct img *im, struct err *e)
     if (r)
         return r;
     im->b.ops = &img_blk_ops;
-    im->b.block_size = 512;
+    im->b.block_size = im->b.sector = DISK_SECTOR;
     im->b.readonly = im->file->readonly;
     if (!im->b.readonly && !(im->fmt->caps & DISK_CAN_WRITE))
         return err_set(e, EROFS,
@@ -223,6 +223,9 @@ static int open_format(struct img *im, struct err *e)
     }
     if (r)
         return r;
+    /* The tables of partitions that are below count in its sectors. */
+    if (im->parent && im->parent->b.sector > im->b.sector && im->b.size % im->parent->b.sector == 0)
+        im->b.sector = im->b.block_size = im->parent->b.sector;
     BUG_ON(!is_pow2(im->unit) || !is_pow2(im->granule) || im->granule > im->unit);
     if (!im->b.readonly && im->file->readonly)
         im->b.readonly = true;

@@ -2,8 +2,7 @@
 /*
  * VHDX (Hyper-V since 2012): opening: headers, the log, regions, metadata.  Source: [MS-VHDX].
  *
- * Not here: metadata of the user's (kept, not shown), a disk as 4096-byte sectors where
- * LogicalSector says so (Wirt's drives have 512-byte sectors; the bytes are the same).
+ * Not here: metadata of the user's (kept, not shown).
  */
 #include "disk/vhdx.h"
 #include "base/crc32c.h"
@@ -317,7 +316,8 @@ static int use_items(struct img *im, const struct items *it, struct err *e)
     if (entries * 8 > s->bat_length)
         return err_set(e, EINVAL, "the BAT region of %u bytes is too small for the disk",
                        s->bat_length);
-    im->b.block_size = s->physical;
+    im->b.sector = s->sector;
+    im->b.block_size = max(s->physical, s->sector);
     im->unit = s->block;
     im->granule = s->sector;
     return 0;

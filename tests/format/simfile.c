@@ -9,7 +9,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { SECTOR = 512 };
+enum { SECTOR = 512, PAGE = 4096 };
+
+static const u8 zeros[PAGE];
 
 struct sim_file {
     struct file f; /* first */
@@ -25,9 +27,14 @@ static void grow(struct sim_data *d, u64 size)
 
     if (size <= d->room)
         return;
-    BUG_ON(d->room && !d->durable);
     while (room < size)
         room *= 2;
+    if (d->room && !d->durable) {
+        d->now = mremap(d->now, d->room, room, MREMAP_MAYMOVE);
+        BUG_ON(d->now == MAP_FAILED);
+        d->room = room;
+        return;
+    }
     d->now = realloc(d->now, room);
     d->durable = realloc(d->durable, room);
     BUG_ON(!d->now || !d->durable);
@@ -65,6 +72,18 @@ static struct sim_data *add(struct sim *s, const char *name)
     d->last = &d->first;
     d->fd = -1;
     s->file[s->files++] = d;
+    return d;
+}
+
+/* One that cannot crash. */
+static struct sim_data *add_mapped(struct sim *s, const char *name, u64 room)
+{
+    struct sim_data *d = add(s, name);
+
+    d->room = align_up(room, 65536);
+    d->now = mmap(NULL, d->room, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    BUG_ON(d->now == MAP_FAILED);
     return d;
 }
 
@@ -308,12 +327,14 @@ void sim_crash(struct sim *s, struct sim *out, u64 *random, unsigned keep)
 {
     pthread_mutex_lock(&s->lock);
     for (unsigned i = 0; i < s->files; i++) {
-        struct sim_data *d = s->file[i], *o;
+        struct sim_data *d = s->file[i], *o = add_mapped(out, d->name, d->room);
 
-        sim_put(out, d->name, NULL, 0);
-        o = sim_find(out, d->name);
-        grow(o, d->room);
-        memcpy(o->now, d->durable, d->room);
+        for (u64 at = 0; at < d->durable_size; at += PAGE) {
+            u64 n = min(d->durable_size - at, (u64)PAGE);
+
+            if (memcmp(d->durable + at, zeros, n)) /* what is not touched costs nothing */
+                memcpy(o->now + at, d->durable + at, n);
+        }
         o->size = d->durable_size;
         for (struct sim_write *w = d->first; w; w = w->next) {
             /* Some writes as a whole, some sector by sector. */
@@ -330,8 +351,6 @@ void sim_crash(struct sim *s, struct sim *out, u64 *random, unsigned keep)
                 k += max(n, 1ull);
             }
         }
-        memcpy(o->durable, o->now, o->room);
-        o->durable_size = o->size;
     }
     pthread_mutex_unlock(&s->lock);
 }
@@ -350,13 +369,10 @@ void sim_clone(struct sim *s, struct sim *out, u64 limit)
 {
     out->limit = limit;
     for (unsigned i = 0; i < s->files; i++) {
-        struct sim_data *d = s->file[i], *o = add(out, d->name);
+        struct sim_data *d = s->file[i], *o = add_mapped(out, d->name, limit + SECTOR);
 
-        o->room = align_up(limit + SECTOR, 65536);
         o->size = d->size;
-        o->now = mmap(NULL, o->room, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        BUG_ON(o->now == MAP_FAILED || d->size > limit);
+        BUG_ON(d->size > limit);
         if (d->size)
             BUG_ON(mmap(o->now, d->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, d->fd,
                         0) == MAP_FAILED);

@@ -31,7 +31,7 @@ struct sim_write {
 
 struct sim_data {
     char name[200];
-    u8 *now, *durable; /* room bytes each; durable is NULL in what sim_clone() made */
+    u8 *now, *durable; /* room bytes each; durable is NULL in what cannot crash */
     u64 size, durable_size, room;
     struct sim_write *first, **last;
     unsigned users;
@@ -60,7 +60,7 @@ void sim_destroy(struct sim *s);
 void sim_put(struct sim *s, const char *name, const void *data, u64 size);
 struct sim_data *sim_find(struct sim *s, const char *name);
 /* The files of s as they could be after a crash now, into the empty *out.  keep: out of 256, how
- * probable it is that a sector was written. */
+ * probable it is that a sector was written.  They cannot crash once more. */
 void sim_crash(struct sim *s, struct sim *out, u64 *random, unsigned keep);
 /* Many cheap copies of s, for fuzzing: freeze once, then clone into empty sims.  A clone cannot
  * crash, and its files end at `limit` (ENOSPC). */

@@ -91,6 +91,14 @@ static void test_modern(void **state)
     assert_true(vg_start(&f.g, features));
     assert_int_equal(vg_r(&f.g, VG_DEVICE, 4), DISK_SIZE / 512);
     assert_int_equal(vg_r(&f.g, VG_DEVICE + 12, 4), 254);
+    assert_int_equal(vg_r(&f.g, VG_DEVICE + 20, 4), 512); /* blk_size */
+    f.disk->sector = f.disk->block_size = 4096;
+    assert_int_equal(vg_r(&f.g, VG_DEVICE, 4), DISK_SIZE / 512);
+    assert_int_equal(vg_r(&f.g, VG_DEVICE + 20, 4), 4096);
+    assert_int_equal(vg_r(&f.g, VG_DEVICE + 24, 1), 0); /* physical blocks are logical ones */
+    assert_int_equal(vg_r(&f.g, VG_DEVICE + 26, 2), 1);
+    assert_int_equal(vg_r(&f.g, VG_DEVICE + 44, 4), 8); /* discard alignment, in 512 bytes */
+    f.disk->sector = f.disk->block_size = 512;
 
     assert_int_equal(request(&f, 0, 100, 4096, true), 0);
     for (u32 i = 0; i < 8; i++)

@@ -251,6 +251,31 @@ static void test_part_of_sector(void **state)
     img_close(im);
 }
 
+/* What a machine's drive must show; an overlay on it shows the same. */
+static void test_big_sectors(void **state)
+{
+    struct disk_options o = {.any_sector = true}, small = {0};
+    struct err e = {0};
+    struct blk *b;
+
+    make_image("vhdx", "s4.vhdx", 4 * MIB, "logical_sector_size=4096", NULL);
+    make_image("qcow2", "s4.qcow2", 0, NULL, "s4.vhdx");
+    make_image("vhdx", "s5.vhdx", 4 * MIB, NULL, NULL);
+    assert_int_equal(disk_open(&b, "s4.vhdx", &small, &e), -EINVAL);
+    assert_non_null(strstr(e.msg, "s4.vhdx: has sectors of 4096 bytes"));
+    assert_int_equal(disk_open(&b, "s4.qcow2", &small, &e), -EINVAL);
+    assert_int_equal(disk_open(&b, "s4.qcow2", &o, &e), 0);
+    assert_int_equal(b->sector, 4096);
+    b->ops->close(b);
+    o.snapshot = true;
+    assert_int_equal(disk_open(&b, "s4.vhdx", &o, &e), 0);
+    assert_int_equal(b->sector, 4096);
+    b->ops->close(b);
+    assert_int_equal(disk_open(&b, "s5.vhdx", &small, &e), 0);
+    assert_int_equal(b->sector, 512);
+    b->ops->close(b);
+}
+
 static void test_wrong_parent(void **state)
 {
     struct img *im;
@@ -455,7 +480,7 @@ int main(void)
         cmocka_unit_test(test_part_of_sector), cmocka_unit_test(test_wrong_parent),
         cmocka_unit_test(test_resize),         cmocka_unit_test(test_discard),
         cmocka_unit_test(test_repair),         cmocka_unit_test(test_leak),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_big_sectors),
     };
 
     return cmocka_run_group_tests(tests, image_setup, image_teardown);
