@@ -22,7 +22,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS_MAX = 256, TRIES = 3 };
+enum { STEPS_MAX = 256, TRIES = 3, DECODED = 4096 };
+
+/* An instruction that was decoded here before, if the bytes are the same still. */
+struct decoded {
+    const u8 *at;
+    u8 code; /* enum code_mode */
+    u8 bytes[15];
+    struct insn i;
+};
 
 struct step {
     u64 rip, rflags, gpr[16];
@@ -35,6 +43,7 @@ struct lockstep {
     struct write_log log;
     struct step step[STEPS_MAX + 1];
     unsigned nsteps;
+    struct decoded decoded[DECODED];
 };
 
 static void note(struct lockstep *l, const struct cpu *c, u32 undefined)
@@ -73,26 +82,6 @@ static bool repeatable(const struct insn *i)
     }
 }
 
-/* Flags that the code at rip reads before it writes them, as far as that is plain to see. */
-static u32 flags_read(const struct cpu *c, const u8 *page, u64 off)
-{
-    u32 read = 0, dead = 0;
-
-    for (unsigned n = 0; n < 8 && off < PAGE_SIZE; n++) {
-        struct tinsn ti;
-        if (decode(&ti.i, page + off, PAGE_SIZE - off, (enum code_mode)c->code) != DECODE_OK)
-            break;
-        ti.row = &op_rows[ti.i.row];
-        insn_flags(&ti);
-        read |= ti.reads & ~dead;
-        dead |= ti.kills;
-        if (ti.row->attr & OPA_END)
-            break;
-        off += ti.i.len;
-    }
-    return read;
-}
-
 /* One instruction; false: it faulted, touched a device, or is not for checking. */
 static __attribute__((noinline)) bool one(struct cpu *c, const struct insn *i)
 {
@@ -106,18 +95,56 @@ static __attribute__((noinline)) bool one(struct cpu *c, const struct insn *i)
     return true;
 }
 
-static void put_back(struct lockstep *l, u32 from)
+static void put_back(const struct lockstep *l)
 {
-    for (u32 n = l->log.count; n-- > from;)
+    for (u32 n = l->log.count; n-- > 0;)
         memcpy(l->log.entry[n].hva, l->log.entry[n].old, l->log.entry[n].len);
 }
 
-/* Goes through the block's instructions; all effects are taken back. */
-static void run_interpreter(struct lockstep *l, struct soft *sc, const u8 *page, u64 page_rip,
-                            u64 end)
+/* The instruction at page + off; NULL when there is none. */
+static const struct insn *decoded_at(struct lockstep *l, const struct cpu *c, const u8 *page,
+                                     u64 off)
 {
-    struct cpu *c = &sc->c;
-    struct tlb *tlb = c->tlb;
+    const u8 *at = page + off;
+    struct decoded *d = &l->decoded[((uintptr_t)at ^ (uintptr_t)at >> PAGE_SHIFT) % DECODED];
+
+    if (d->at != at || d->code != c->code || memcmp(d->bytes, at, d->i.len)) {
+        d->at = NULL;
+        if (decode(&d->i, at, PAGE_SIZE - off, (enum code_mode)c->code) != DECODE_OK)
+            return NULL;
+        d->at = at;
+        d->code = (u8)c->code;
+        memcpy(d->bytes, at, d->i.len);
+    }
+    return &d->i;
+}
+
+/* Flags that the code at rip reads before it writes them, as far as that is plain to see. */
+static u32 flags_read(struct lockstep *l, const struct cpu *c, const u8 *page, u64 off)
+{
+    u32 read = 0, dead = 0;
+
+    for (unsigned n = 0; n < 8 && off < PAGE_SIZE; n++) {
+        const struct insn *i = decoded_at(l, c, page, off);
+        if (!i)
+            break;
+        struct tinsn ti = {.i = *i};
+        ti.row = &op_rows[ti.i.row];
+        insn_flags(&ti);
+        read |= ti.reads & ~dead;
+        dead |= ti.kills;
+        if (ti.row->attr & OPA_END)
+            break;
+        off += ti.i.len;
+    }
+    return read;
+}
+
+/* Goes through at most `most` of the block's instructions; the state is then the one after them.
+ * False: the one after those in l->step has done half of what it does. */
+static bool interpret(struct lockstep *l, struct cpu *c, const u8 *page, u64 page_rip, u64 end,
+                      unsigned most)
+{
     u64 start = c->s.rip;
     u32 undefined = 0;
 
@@ -125,29 +152,40 @@ static void run_interpreter(struct lockstep *l, struct soft *sc, const u8 *page,
     l->log.count = 0;
     l->log.broken = false;
     note(l, c, 0);
-    c->tlb = &c->tlbs[MMU_SLOW];
-    c->log = &l->log;
-    while (l->nsteps < STEPS_MAX) {
-        struct insn i;
+    while (l->nsteps <= most) {
         u64 rip = c->s.rip;
-        u32 writes = l->log.count;
-        if (rip < start || rip >= end ||
-            decode(&i, page + (rip - page_rip), PAGE_SIZE - (rip - page_rip),
-                   (enum code_mode)c->code) != DECODE_OK ||
-            !repeatable(&i))
+        if (rip < start || rip >= end)
             break;
-        struct cpu_state keep = c->s;
-        if (!one(c, &i) || l->log.broken || c->leave || c->s.rip == rip) {
-            put_back(l, writes);
-            l->log.count = writes;
-            c->s = keep;
+        const struct insn *i = decoded_at(l, c, page, rip - page_rip);
+        if (!i || !repeatable(i))
             break;
-        }
-        const struct op_row *r = &op_rows[i.row];
+        if (!one(c, i) || l->log.broken || c->leave || c->s.rip == rip)
+            return false;
+        const struct op_row *r = &op_rows[i->row];
         undefined = (undefined & ~(r->flags_written & ~r->flags_undefined)) | r->flags_undefined;
         note(l, c, undefined);
         if (c->s.rip <= rip)
             break;
+    }
+    return true;
+}
+
+/* The interpreter's way through the block; all its effects are taken back. */
+static void run_interpreter(struct lockstep *l, struct soft *sc, const u8 *page, u64 page_rip,
+                            u64 end)
+{
+    struct cpu *c = &sc->c;
+    struct tlb *tlb = c->tlb;
+
+    c->tlb = &c->tlbs[MMU_SLOW];
+    c->log = &l->log;
+    if (!interpret(l, c, page, page_rip, end, STEPS_MAX - 1)) {
+        /* Rare enough that what came before is done again, rather than kept each time. */
+        put_back(l);
+        c->s = l->before;
+        c->leave = false;
+        bool done = interpret(l, c, page, page_rip, end, l->nsteps - 1);
+        BUG_ON(!done);
     }
     c->log = NULL;
     c->tlb = tlb;
@@ -155,7 +193,7 @@ static void run_interpreter(struct lockstep *l, struct soft *sc, const u8 *page,
     l->vec_end = c->s;
     for (u32 n = 0; n < l->log.count; n++)
         memcpy(l->log.entry[n].now, l->log.entry[n].hva, l->log.entry[n].len);
-    put_back(l, 0);
+    put_back(l);
     c->s = l->before;
 }
 
@@ -258,20 +296,21 @@ bool lockstep_turn(struct lockstep *l, struct soft *sc, const struct block *b)
     }
     l->before = c->s;
     for (unsigned n = 0; n < TRIES; n++) {
-        c->s = l->before;
         run_interpreter(l, sc, page, page_rip, end);
         flags_in(sc);
         __atomic_store_n(&sc->kick, 1, __ATOMIC_SEQ_CST);
         sc->thunks[sc->key & KEY_64 ? 1 : 0].enter(sc, host);
         u64 at = c->s.rip - page_rip;
-        const struct step *p = agrees(l, sc, at < PAGE_SIZE ? flags_read(c, page, at) : 0);
+        const struct step *p = agrees(l, sc, at < PAGE_SIZE ? flags_read(l, c, page, at) : 0);
         if (p) {
             if (p == l->step) /* nothing was done: this one is the interpreter's */
                 interp_step(c);
             return true;
         }
-        if (n + 1 < TRIES)
-            put_back(l, 0);
+        if (n + 1 < TRIES) {
+            put_back(l);
+            c->s = l->before;
+        }
     }
     report(l, sc);
     list_code(sc, page, rip, end);
