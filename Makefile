@@ -40,6 +40,8 @@ run: all $(CACHE)/appliance.initrd.gz
 test: packages-test
 	@tests/run
 test-all: packages-test
+	@tools/install-packages view web test-web
+	@tools/get-web
 	@tests/run --all
 bench: all
 	@tools/install-packages bench
