@@ -171,8 +171,9 @@ int vhdx_take_room(struct img *im, u64 len, u64 *off, bool *zeroed)
     *off = mb * VHDX_MB;
     end = *off + len;
     *zeroed = *off >= s->fresh;
-    /* The file must hold whole blocks.  Now, while nobody writes there. */
-    if (end > file_size(im->file)) {
+    /* The file must hold whole blocks.  Now, while nobody writes there; after a write that failed
+     * its size says nothing. */
+    if (end > file_size(im->file) || __atomic_load_n(&im->file->doubt, __ATOMIC_RELAXED)) {
         r = file_zero(im->file, end - 512, 512);
         if (r) {
             if (mb < s->used_end)

@@ -283,6 +283,18 @@ def test_json():
         assert ours == theirs, "%s: %s and %s" % (f, ours, theirs)
 
 
+def test_vhd_size():
+    """Both sizes of a VHD: the field's, which is exact, and the geometry's, which is not."""
+    wirt("create", "-o", "force_size=on", "a.vhd", "100M")
+    sizes = {how: json.loads(wirt("info", "--output", "json", *how, "a.vhd"))["virtual-size"]
+             for how in ((), ("--vhd-size", "current"), ("--vhd-size", "chs"))}
+    assert sizes[()] == sizes["--vhd-size", "current"] == 100 * MIB, sizes
+    assert sizes["--vhd-size", "chs"] != 100 * MIB and sizes["--vhd-size", "chs"] % 512 == 0, sizes
+    wirt("convert", "--vhd-size", "chs", "a.vhd", "a.img")
+    assert os.stat("a.img").st_size == sizes["--vhd-size", "chs"]
+    refused("neither chs nor current", "info", "--vhd-size", "lba", "a.vhd")
+
+
 def test_snapshots():
     make("a.img", 4 * MIB, [(0, b"1" * MIB)])
     wirt("convert", "a.img", "a.qcow2")

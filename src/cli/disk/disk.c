@@ -33,6 +33,7 @@ enum disk_opt {
     DOPT_START,
     DOPT_LENGTH,
     DOPT_CHAIN,
+    DOPT_VHD_SIZE,
     DOPT_OUTPUT,
     DOPT_SHARE,
     DOPT_EXTERNAL,
@@ -107,6 +108,7 @@ static int take_sparse(struct disk_args *a, const char *arg, struct err *e)
 static int take_value(struct disk_args *a, int id, const char *arg, struct err *e)
 {
     u64 n = 0;
+    bool chs;
     int r;
     switch (id) {
     case DOPT_FORMAT:
@@ -143,6 +145,9 @@ static int take_value(struct disk_args *a, int id, const char *arg, struct err *
     case DOPT_LENGTH:
         a->have_length = true;
         return parse_size(&a->length, arg, 1, e);
+    case DOPT_VHD_SIZE:
+        a->vhd_size = arg;
+        return take_word(arg, "chs", "current", &chs, e);
     case DOPT_OUTPUT:
         return take_word(arg, "json", "human", &a->json, e);
     default:
@@ -187,6 +192,7 @@ struct disk_options disk_args_open(const struct disk_args *a, const char *format
                                  .format = format,
                                  .cache = write ? DISK_WRITEBACK : a->source_cache,
                                  .allow_external = a->external,
+                                 .vhd_size = a->vhd_size,
                                  .no_lock = a->share && !write};
 }
 
