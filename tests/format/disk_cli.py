@@ -284,14 +284,19 @@ def test_json():
 
 
 def test_vhd_size():
-    """Both sizes of a VHD: the field's, which is exact, and the geometry's, which is not."""
-    wirt("create", "-o", "force_size=on", "a.vhd", "100M")
-    sizes = {how: json.loads(wirt("info", "--output", "json", *how, "a.vhd"))["virtual-size"]
-             for how in ((), ("--vhd-size", "current"), ("--vhd-size", "chs"))}
-    assert sizes[()] == sizes["--vhd-size", "current"] == 100 * MIB, sizes
-    assert sizes["--vhd-size", "chs"] != 100 * MIB and sizes["--vhd-size", "chs"] % 512 == 0, sizes
-    wirt("convert", "--vhd-size", "chs", "a.vhd", "a.img")
-    assert os.stat("a.img").st_size == sizes["--vhd-size", "chs"]
+    """Both sizes of a VHD: of the field, and of the geometry."""
+    wirt("create", "-o", "subformat=fixed", "a.vhd", "20M")
+    image = bytearray(content("a.vhd"))
+    chs = len(image) - 512
+    image[-512 + 48:-512 + 56] = (chs - 8192).to_bytes(8, "big")
+    image[-512 + 64:-512 + 68] = bytes(4)
+    image[-512 + 64:-512 + 68] = (~sum(image[-512:]) & 0xFFFFFFFF).to_bytes(4, "big")
+    with open("a.vhd", "wb") as f:
+        f.write(image)
+    for how, size in (("current", chs - 8192), ("chs", chs)):
+        assert json.loads(wirt("info", "--output", "json", "--vhd-size", how, "a.vhd"))["virtual-size"] == size, how
+        wirt("convert", "--force", "--vhd-size", how, "a.vhd", "a.img")
+        assert os.stat("a.img").st_size == size, how
     refused("neither chs nor current", "info", "--vhd-size", "lba", "a.vhd")
 
 

@@ -14,8 +14,7 @@
 #include <time.h>
 
 struct disk_args {
-    const char *format, *format2, *target_format, *backing, *backing_format, *internal,
-        *vhd_size;
+    const char *format, *format2, *target_format, *backing, *backing_format, *internal, *vhd_size;
     char *options; /* of all -o, joined; malloc'ed */
     bool compress, no_create, force, progress, shrink, strict, chain, json, share, external, quiet;
     bool repair_leaks, repair_all, help, list_options;
