@@ -287,13 +287,14 @@ def test_vhd_size():
     """Both sizes of a VHD: of the field, and of the geometry."""
     wirt("create", "-o", "subformat=fixed", "a.vhd", "20M")
     image = bytearray(content("a.vhd"))
-    chs = len(image) - 512
-    image[-512 + 48:-512 + 56] = (chs - 8192).to_bytes(8, "big")
+    now, cylinders = len(image) - 512, int.from_bytes(image[-512 + 56:-512 + 58], "big") - 10
+    chs = cylinders * image[-512 + 58] * image[-512 + 59] * 512
+    image[-512 + 56:-512 + 58] = cylinders.to_bytes(2, "big")
     image[-512 + 64:-512 + 68] = bytes(4)
     image[-512 + 64:-512 + 68] = (~sum(image[-512:]) & 0xFFFFFFFF).to_bytes(4, "big")
     with open("a.vhd", "wb") as f:
         f.write(image)
-    for how, size in (("current", chs - 8192), ("chs", chs)):
+    for how, size in (("current", now), ("chs", chs)):
         assert json.loads(wirt("info", "--output", "json", "--vhd-size", how, "a.vhd"))["virtual-size"] == size, how
         wirt("convert", "--force", "--vhd-size", how, "a.vhd", "a.img")
         assert os.stat("a.img").st_size == size, how
