@@ -20,7 +20,7 @@ struct cpuid_model;
 
 /* Why run() came back. */
 enum run_exit {
-    RUN_EVENT,   /* VCPU_PAUSE, VCPU_STOP or VCPU_RESET is raised */
+    RUN_EVENT,   /* one of VCPU_LEAVE is raised */
     RUN_TRIPLE,  /* triple fault: the board resets the machine */
     RUN_DIFFERS, /* --check: the two engines disagree; told on stderr */
     RUN_ERROR,   /* host error, told on stderr */

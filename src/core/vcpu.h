@@ -30,6 +30,8 @@ enum {
     VCPU_RESET = 1 << 8, /* leave run(): the machine is being reset */
     VCPU_CALL = 1 << 9,  /* an engine's own cross-CPU request */
     VCPU_POLL = 1 << 10, /* wakes a hypercall that waits; raised and lowered by src/pv alone */
+    VCPU_HELD = 1 << 11, /* leave run() and wait for vcpu_hold(v, false) */
+    VCPU_LEAVE = VCPU_PAUSE | VCPU_STOP | VCPU_RESET | VCPU_HELD,
 };
 
 /* The local APIC as its processor sees it; the board connects one to each vCPU.  All may be called
@@ -62,6 +64,7 @@ struct vcpu {
     pthread_mutex_t lock; /* guards `asleep` against wake-ups; a leaf lock */
     pthread_cond_t wake;
     bool asleep; /* in vcpu_wait() */
+    bool held;   /* vcpu_hold(); vm.lock */
 };
 
 static inline u32 vcpu_events(const struct vcpu *v)
@@ -75,6 +78,10 @@ static inline void vcpu_lower(struct vcpu *v, u32 events)
 {
     __atomic_and_fetch(&v->events, ~events, __ATOMIC_ACQ_REL);
 }
+
+/* Keeps one vCPU outside run(), beside others that go on; a reset lets go of it.  From any thread;
+ * it takes effect soon, and at once where the vCPU holds itself. */
+void vcpu_hold(struct vcpu *v, bool held);
 
 /* Sleeps on the vCPU's thread until one of `wanted` is raised (HLT, wait for SIPI). */
 void vcpu_wait(struct vcpu *v, u32 wanted);

@@ -83,6 +83,8 @@ void vm_reset_now(struct vm *vm)
     /* What was raised before the reset is gone with it; the reset itself may raise anew. */
     for (unsigned i = 0; i < vm->ncpus; i++)
         vcpu_lower(&vm->vcpu[i], VCPU_INTR | VCPU_NMI | VCPU_INIT | VCPU_SIPI);
+    for (unsigned i = 0; i < vm->ncpus; i++)
+        vcpu_hold(&vm->vcpu[i], false);
     if (vm->reset)
         vm->reset(vm->board);
     for (unsigned i = 0; i < vm->ncpus; i++) {
@@ -176,19 +178,32 @@ void vm_set_a20(struct vm *vm, bool on)
 
 /* ------------------------------------------------------------ vCPU threads -- */
 
-/* Waits outside run() while the machine is held; false when the thread is to end. */
-static bool may_run(struct vm *vm)
+/* Waits outside run() while the machine or the vCPU is held; false when the thread is to end. */
+static bool may_run(struct vcpu *v)
 {
+    struct vm *vm = v->vm;
     bool go;
 
     pthread_mutex_lock(&vm->lock);
-    while (vm->hold && !vm->stopping)
+    while ((vm->hold || v->held) && !vm->stopping)
         pthread_cond_wait(&vm->changed, &vm->lock);
     go = !vm->stopping;
     if (go)
         vm->running++;
     pthread_mutex_unlock(&vm->lock);
     return go;
+}
+
+void vcpu_hold(struct vcpu *v, bool held)
+{
+    pthread_mutex_lock(&v->vm->lock);
+    v->held = held;
+    pthread_cond_broadcast(&v->vm->changed);
+    pthread_mutex_unlock(&v->vm->lock);
+    if (held)
+        vcpu_raise(v, VCPU_HELD);
+    else
+        vcpu_lower(v, VCPU_HELD);
 }
 
 static void has_left(struct vm *vm)
@@ -213,7 +228,7 @@ static void *vcpu_thread(void *opaque)
     struct vm *vm = v->vm;
 
     __atomic_store_n(&v->tid, gettid(), __ATOMIC_RELAXED);
-    while (may_run(vm)) {
+    while (may_run(v)) {
         enum run_exit why = vm->engine->run(v);
 
         if (why == RUN_TRIPLE)

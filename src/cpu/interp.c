@@ -53,7 +53,7 @@ struct icache {
 };
 
 enum { DR6_BS = 1 << 14 };
-enum { EV_LEAVE = VCPU_PAUSE | VCPU_STOP | VCPU_RESET };
+enum { EV_LEAVE = VCPU_LEAVE };
 
 static void icache_flush(struct icache *ic)
 {

@@ -30,7 +30,7 @@ void interp_block(struct cpu *c);
 bool cpu_take_event(struct cpu *c);
 
 /* Sleeps while halted or waiting for SIPI; true when the vCPU may run instructions, false when it
- * must leave run() (VCPU_PAUSE, VCPU_STOP, VCPU_RESET). */
+ * must leave run() (VCPU_LEAVE). */
 bool cpu_sleep(struct cpu *c);
 
 /* Instructions must run one by one (interp_step()): TF, RF, an interrupt shadow, or code

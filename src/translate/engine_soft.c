@@ -113,7 +113,7 @@ static bool look_around(struct soft *sc, enum run_exit *why)
     u32 ev = vcpu_events(c->vcpu);
     if (likely(!ev && !c->s.halted && !c->s.wait_sipi))
         return true;
-    if (ev & (VCPU_PAUSE | VCPU_STOP | VCPU_RESET)) {
+    if (ev & VCPU_LEAVE) {
         *why = RUN_EVENT;
         return false;
     }

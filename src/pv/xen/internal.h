@@ -56,6 +56,7 @@ struct xen_vcpu {
 
     struct timer single, periodic, poll;
     u64 single_at, periodic_at, period; /* virtual ns; 0 = not set */
+    bool down; /* VCPUOP_down; atomic */
     bool polling;
     u32 npoll;
     u16 poll_port[128];

@@ -23,8 +23,8 @@ static void sleep_poll(struct xen_call *k, u64 deadline)
 {
     struct xen_vcpu *v = k->v;
     struct xen *x = k->x;
-    u32 wake = VCPU_POLL | VCPU_NMI | VCPU_INIT | VCPU_FLUSH | VCPU_CODE | VCPU_CALL | VCPU_PAUSE |
-               VCPU_STOP | VCPU_RESET | (k->p->interrupts ? VCPU_INTR : 0);
+    u32 wake = VCPU_POLL | VCPU_NMI | VCPU_INIT | VCPU_FLUSH | VCPU_CODE | VCPU_CALL | VCPU_LEAVE |
+               (k->p->interrupts ? VCPU_INTR : 0);
 
     pthread_mutex_lock(&x->evt_lock);
     bool wait = !any_pending(v) && (!deadline || deadline > clock_now(x->vm->clock));

@@ -45,7 +45,7 @@ s64 suspend_call(struct xen_call *k)
     }
     if (state_of(x) == WAITING) {
         vcpu_wait(k->v->vcpu, VCPU_POLL | VCPU_NMI | VCPU_INIT | VCPU_FLUSH | VCPU_CODE |
-                                  VCPU_CALL | VCPU_PAUSE | VCPU_STOP | VCPU_RESET);
+                                  VCPU_CALL | VCPU_LEAVE);
         vcpu_lower(k->v->vcpu, VCPU_POLL);
         k->result = PV_AGAIN;
         return 0;
@@ -93,6 +93,7 @@ void suspend_reset(struct xen *x)
 static const struct field fields[] = {
     FIELD(struct xen_saved, wallclock),
     FIELD(struct xen_saved, target),
+    FIELD(struct xen_saved, down),
     FIELD(struct xen_saved, frames),
 };
 const struct state_desc xen_saved_state = STATE_DESC("xen", 1, fields);
@@ -105,6 +106,8 @@ u8 *xen_save(struct xen *x, struct xen_saved *s, u64 *len)
     xenstore_lock(x->store);
     xs_read_number(x->store, "/local/domain/1/memory/target", UINT64_MAX, &s->target);
     xenstore_unlock(x->store);
+    for (unsigned i = 0; i < x->nvcpus; i++)
+        s->down |= (u64)x->vcpu[i].down << i;
     blkback_drain_all(x);
     *len = (x->ram_frames / 64 + 1) * sizeof(u64);
     return (u8 *)x->populated;
@@ -119,6 +122,10 @@ int xen_load(struct xen *x, const struct xen_saved *s, const u8 *pages, u64 len)
     x->current_pages = 0;
     for (u64 i = 0; i < x->ram_frames; i++)
         x->current_pages += x->populated[i / 64] >> (i % 64) & 1;
+    for (unsigned i = 0; i < x->nvcpus; i++) {
+        x->vcpu[i].down = s->down >> i & 1;
+        vcpu_hold(x->vcpu[i].vcpu, x->vcpu[i].down);
+    }
     x->cfg.wallclock = s->wallclock;
     time_wallclock(x);
     xen_set_memory(x, s->target);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The vCPU's record with the guest: vcpu_info, run state, clock page, and its two timers
- * (vcpu.h).  Processors start by INIT and SIPI through their local APICs, as PVH guests do it;
- * VCPUOP_initialise, up and down are left out.
+ * (vcpu.h).  Processors of PVH and HVM guests start by INIT and SIPI through their local APICs;
+ * down keeps one from running until up, as Linux does with the others when it wakes from a suspend.
  */
 #include "pv/xen/pv.h"
 
@@ -195,6 +195,13 @@ static void stop_singleshot(struct xen_vcpu *v)
     pthread_mutex_unlock(&v->x->evt_lock);
 }
 
+static s64 set_down(struct xen_vcpu *v, bool down)
+{
+    __atomic_store_n(&v->down, down, __ATOMIC_SEQ_CST);
+    vcpu_hold(v->vcpu, down);
+    return 0;
+}
+
 s64 xen_vcpu_op(struct xen_call *k)
 {
     u32 op = (u32)k->a[0];
@@ -211,8 +218,11 @@ s64 xen_vcpu_op(struct xen_call *k)
     if (timer && op != VCPUOP_set_periodic_timer && op != VCPUOP_stop_periodic_timer && v != k->v)
         return -XEN_EINVAL;
     switch (op) {
+    case VCPUOP_up:
+    case VCPUOP_down:
+        return set_down(v, op == VCPUOP_down);
     case VCPUOP_is_up:
-        return 1;
+        return !__atomic_load_n(&v->down, __ATOMIC_SEQ_CST);
     case VCPUOP_get_runstate_info: {
         struct xen_runstate_info r;
         runstate(v, &r);
@@ -292,6 +302,7 @@ void vcpu_reset(struct xen *x)
         v->time_area = NULL;
         v->tsc_offset = 0;
         v->polling = false;
+        v->down = false;
         v->online_since = clock_now(x->vm->clock);
         memset(v->virq_port, 0, sizeof(v->virq_port));
         if (i < XEN_LEGACY_MAX_VCPUS)

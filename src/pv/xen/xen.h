@@ -76,6 +76,7 @@ void xen_suspend_cancel(struct xen *x);
 struct xen_saved {
     s64 wallclock; /* as in struct xen_config */
     u64 target;    /* memory that it is to keep, KiB */
+    u64 down;      /* processors that VCPUOP_down keeps, a bit each */
     u64 frames;    /* pages of RAM: a bit each says whether the guest has it */
 };
 extern const struct state_desc xen_saved_state;
