@@ -224,6 +224,12 @@ static int open_xen(struct xen_pvh *m, struct err *e)
     memcpy(xc.uuid, c->uuid, 16);
     xc.wallclock = c->have_rtc_start ? c->rtc_start : (s64)time(NULL);
     xc.console = c->console ? c->console : c->serial[0];
+    if (c->vga) {
+        xc.screen = &m->screen;
+        xc.input = &m->input;
+        xc.width = c->vga_width;
+        xc.height = c->vga_height;
+    }
     int r = open_disks(m, &xc, e);
     if (!r)
         r = open_nics(m, &xc, e);
@@ -245,6 +251,7 @@ int xen_pvh_open(struct xen_pvh *m, struct vm *vm, const struct machine_config *
 {
     m->vm = vm;
     m->cfg = *cfg;
+    display_init(&m->screen, NULL);
     if (cfg->xen == XEN_PV && strcmp(vm->engine->name, "soft") &&
         strcmp(vm->engine->name, "interp"))
         return err_set(e, EINVAL,
@@ -282,6 +289,7 @@ void xen_pvh_power_button(struct xen_pvh *m)
 void xen_pvh_close(struct xen_pvh *m)
 {
     xen_close(m->xen);
+    display_destroy(&m->screen);
     for (unsigned i = 0; i < MACHINE_NICS_MAX; i++)
         if (m->net[i])
             m->net[i]->ops->close(m->net[i]);

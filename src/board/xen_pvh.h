@@ -12,6 +12,7 @@
 #include "board/e820.h"
 #include "board/loader.h"
 #include "board/xen_pv.h"
+#include "core/display.h"
 #include "core/vm.h"
 #include "dev/debugcon.h"
 #include "dev/lapic.h"
@@ -31,6 +32,8 @@ struct xen_pvh {
     FILE *debugcon_file;
     struct boot_entry entry;
     struct xen_pv_boot pv; /* instead, for a classic PV guest */
+    struct display screen; /* if cfg.vga says that there is one */
+    struct input_sink input;
     struct blk *blk[XEN_DISKS_MAX];
     unsigned nblks;
     struct nic_backend *net[MACHINE_NICS_MAX];

@@ -143,6 +143,19 @@ static int check_memory(u64 wanted, struct err *e)
     return 0;
 }
 
+/* The machine's, whichever it is; NULL = it has none. */
+static struct display *screen_of(struct run *r)
+{
+    if (!r->c.m.vga)
+        return NULL;
+    return r->pc ? &r->pc->screen : r->xen ? &r->xen->screen : NULL;
+}
+
+static const struct input_sink *keys_of(const struct run *r)
+{
+    return r->pc ? &r->pc->input : r->xen && r->c.m.vga ? &r->xen->input : NULL;
+}
+
 static void on_web_button(void *opaque, unsigned buttons)
 {
     if (buttons & WEB_POWER)
@@ -154,7 +167,7 @@ static void on_web_button(void *opaque, unsigned buttons)
 static int open_web(struct run *r, struct err *e)
 {
     const struct web_machine m = {.loop = r->vm.loop,
-                                  .display = &r->pc->screen,
+                                  .display = screen_of(r),
                                   .vnc = r->vnc,
                                   .serial = r->tap,
                                   .press = on_web_button,
@@ -171,9 +184,9 @@ static int open_vnc(struct run *r, struct err *e)
 {
     const struct run_config *c = &r->c;
     struct vnc_config own = {0};
-    if (!r->pc || !c->m.vga || (!c->have_name && !c->nvncs && !c->web.port))
+    if (!screen_of(r) || (!c->have_name && !c->nvncs && !c->web.port))
         return 0;
-    int ret = vnc_open(&r->vnc, r->vm.loop, &r->pc->screen, &r->input, c->m.name, e);
+    int ret = vnc_open(&r->vnc, r->vm.loop, screen_of(r), &r->input, c->m.name, e);
     if (!ret && c->have_name)
         ret = place_path(own.address, c->m.name, ".vnc", e);
     if (!ret && c->have_name)
@@ -189,9 +202,9 @@ static int open_control(struct run *r, struct err *e)
 {
     const struct run_config *c = &r->c;
     struct control_machine m = {.vm = &r->vm, .pc = r->pc, .xen = r->xen};
-    if (r->pc) {
-        input_init(&r->input, &r->pc->input);
-        m.display = c->m.vga ? &r->pc->screen : NULL;
+    m.display = screen_of(r);
+    if (keys_of(r)) {
+        input_init(&r->input, keys_of(r));
         m.input = &r->input;
     }
     int ret = 0;
@@ -306,8 +319,7 @@ static int run(struct run *r)
         status = status_of(r, vm_run(&r->vm));
         if (r->c.stats && r->vm.engine->print_stats)
             r->vm.engine->print_stats(r->vm.e, stderr);
-        if (r->c.screenshot &&
-            screenshot_write(&r->pc->screen, r->c.screenshot, PICTURE_BY_NAME, &e))
+        if (r->c.screenshot && screenshot_write(screen_of(r), r->c.screenshot, PICTURE_BY_NAME, &e))
             status = status ? status : CLI_ERROR;
     }
     if (r->vm_open && vm_memory_damaged(&r->vm)) {

@@ -231,6 +231,7 @@ static int take_machine(struct run_config *c, int id, const char *arg, struct er
     case OPT_USB:
         return parse_usb(&m->usb, arg, e);
     case OPT_VGA:
+        c->have_vga = true;
         return parse_vga(m, arg, e);
     case OPT_INPUT:
         m->virtio_input = !strcmp(arg, "virtio");
@@ -341,8 +342,11 @@ static int finish(struct run_config *c, struct err *e)
         return err_set(e, EINVAL, "--kernel boots without firmware: --firmware has no meaning");
     if (xen_alone(m->xen) && !m->kernel)
         return err_set(e, EINVAL, "--pv xen boots a kernel: --kernel is missing");
-    if (xen_alone(m->xen))
-        m->vga = VIDEO_NONE;
+    if (xen_alone(m->xen) && c->display == DISPLAY_TEXT)
+        return err_set(e, EINVAL,
+                       "--display text shows the text of a PC's screen: not with --pv xen");
+    if (xen_alone(m->xen) && !c->have_vga && !c->nvncs && !c->web.port && !c->screenshot)
+        m->vga = VIDEO_NONE; /* a vfb only for those who look at it */
     if (m->xen)
         m->balloon = false; /* Xen's own is there */
     if (c->display == DISPLAY_TEXT && !m->vga)

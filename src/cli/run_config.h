@@ -32,7 +32,7 @@ struct run_config {
     const char *capture;
     char *qmp[RUN_QMP_MAX]; /* paths */
     unsigned nqmps;
-    bool have_uuid, have_name;
+    bool have_uuid, have_name, have_vga;
     struct xlcfg *xl;           /* what a Xen configuration file gave, NULL = none */
     struct saved_options saved; /* what the machine is made of */
     const char *load;           /* a saved machine; NULL = none */

@@ -7,12 +7,14 @@
  *     0x80-0xbf  four bytes into memory at a place where arguments lie
  *     0xc0-0xdf  console input
  *     0xe0-0xe7  a hypercall page
- *     0xe8-0xef  front end nodes of the disk or the network card, and its state
+ *     0xe8-0xef  front end nodes of the disk, the network card, the screen or the keyboard, and its
+ *                state; a look at the screen, and a key
  *     0xf0-0xff  reset
  */
 #include "../unit/pv/domain.h"
 
 #include "base/endian.h"
+#include "core/display.h"
 #include "pv/xen/xenbus.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -74,6 +76,9 @@ static const struct blk_ops blk_ops = {.submit = blk_submit_now};
 static const struct nic_backend_ops net_ops = {.send = net_send, .ready = net_ready};
 static struct blk blk = {.ops = &blk_ops, .size = DISK, .block_size = 512};
 static struct nic_backend net = {.ops = &net_ops};
+static struct display screen;
+static struct display_view view;
+static struct input_sink input;
 
 /* The references and the port are the grant table's and the domain's first few. */
 static void front_end(struct domain *d, const u8 *s)
@@ -81,12 +86,13 @@ static void front_end(struct domain *d, const u8 *s)
     struct xenbus_dev *dev = d->x->devices;
     const char *names[] = {"ring-ref",        "event-channel",      "tx-ring-ref",
                            "rx-ring-ref",     "ring-ref0",          "ring-ref1",
-                           "ring-page-order", "feature-persistent", "multi-queue-num-queues"};
-    u32 values[] = {s[1] & 15, s[2] & 15, s[1] & 15,     s[3] & 15,    s[1] & 15,
-                    s[3] & 15, s[4] & 1,  s[4] >> 1 & 1, s[4] >> 2 & 1};
+                           "ring-page-order", "feature-persistent", "multi-queue-num-queues",
+                           "page-ref"};
+    u32 values[] = {s[1] & 15, s[2] & 15, s[1] & 15,     s[3] & 15,     s[1] & 15,
+                    s[3] & 15, s[4] & 1,  s[4] >> 1 & 1, s[4] >> 2 & 1, s[6] & 31};
     char path[XS_PATH_MAX];
 
-    if (s[0] & 1)
+    for (unsigned i = s[0] & 3; i; i--)
         dev = dev->next;
     xenstore_lock(d->x->store);
     for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
@@ -103,6 +109,9 @@ static void front_end(struct domain *d, const u8 *s)
     xs_write(d->x->store, path, "%u", s[5] % 7);
     xenstore_unlock(d->x->store);
     net_ready(&net);
+    display_look(&screen, &view, (struct display_rect[1]){{0}}, 1);
+    input.key(input.opaque, s[1], s[2] & 1);
+    input.pointer(input.opaque, s[3] << 7, s[4] << 7, 0, s[5] & 7);
 }
 
 static void step(struct domain *d, const u8 *s)
@@ -152,6 +161,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         c.disk[0].blk = &blk;
         c.nic[0].net = &net;
         c.ndisks = c.nnics = 1;
+        c.screen = &screen;
+        c.input = &input;
+        display_init(&screen, NULL);
         domain_open(d, 2, &c);
     }
     lapic_bus_reset(&d->lapics);

@@ -56,7 +56,7 @@ struct xen_vcpu {
 
     struct timer single, periodic, poll;
     u64 single_at, periodic_at, period; /* virtual ns; 0 = not set */
-    bool down; /* VCPUOP_down; atomic */
+    bool down;                          /* VCPUOP_down; atomic */
     bool polling;
     u32 npoll;
     u16 poll_port[128];
@@ -97,6 +97,8 @@ struct xen {
     struct xenbus_dev *devices;
     struct blkback *disks; /* lists */
     struct netback *nics;
+    struct fbback *fb; /* NULL = no screen */
+    struct kbdback *kbd;
     struct xen_pv *pv; /* a classic PV domain (pv.h), or NULL */
 
     u8 suspend;                 /* suspend.c's; atomic */

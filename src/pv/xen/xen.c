@@ -7,6 +7,7 @@
 #include "pv/xen/internal.h"
 #include "pv/xen/netback.h"
 #include "pv/xen/pv.h"
+#include "pv/xen/screen.h"
 #include "pv/xen/xenbus.h"
 
 #include <errno.h>
@@ -73,6 +74,10 @@ int xen_open(struct xen **out, struct vm *vm, struct lapic_bus *lapics, const st
         r = open_disks(x, e);
     for (unsigned i = 0; !r && i < c->nnics; i++)
         r = netback_open(x, i, &c->nic[i], e);
+    if (!r && c->screen)
+        r = fbback_open(x, c->screen, e);
+    if (!r && c->screen)
+        r = kbdback_open(x, c->input, c->width ? c->width : 800, c->height ? c->height : 600, e);
     if (r)
         return r;
     xen_reset(x);
@@ -108,6 +113,8 @@ void xen_close(struct xen *x)
         xenbus_disconnect_all(x);
     blkback_close_all(x);
     netback_close_all(x);
+    fbback_close(x);
+    kbdback_close(x);
     xenstore_close(x);
     grant_close(x);
     console_close(x->console);

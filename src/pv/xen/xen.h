@@ -51,6 +51,9 @@ struct xen_config {
     unsigned ndisks;
     struct xen_nic nic[XEN_NICS_MAX]; /* eth0, eth1, ... */
     unsigned nnics;
+    struct display *screen;   /* vfb draws on it; stays the caller's; NULL = there is none, */
+    struct input_sink *input; /* else it gets keyboard and pointer, */
+    u32 width, height;        /* whose places are told in these units; 0 = 800x600 */
     const struct xen_e820 *map;
     unsigned nmap;           /* 16 at most; copied */
     struct irq callback[16]; /* GSIs for guests that want no vector; set NULL = none */
