@@ -152,6 +152,8 @@ static void restart(struct run *r)
     pv_domain_start(&r->d);
     for (unsigned i = 0; i < r->d.vm.ncpus; i++)
         pv_cpu_of(&r->d, i)->triple_fault = false;
+    for (unsigned i = 0; i < r->d.vm.ncpus; i++)
+        vcpu_raise(&r->d.vm.vcpu[i], VCPU_PAUSE); /* so that no call sleeps */
     r->cpu = 0;
 }
 

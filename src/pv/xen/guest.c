@@ -5,19 +5,58 @@
  */
 #include "pv/xen/pv.h"
 
-/* Inside one page, which is no page table while it is written, whatever a TLB remembers. */
-static bool write_pv(struct xen_call *k, u64 gva, const u8 *p, u64 n)
+#include "cpu/mmu.h"
+
+#include <string.h>
+
+/* Inside one page. */
+static bool copy_pv(struct cpu *c, u64 lin, void *buf, u64 n, bool write)
 {
-    struct xen_pv *pv = k->x->pv;
+    const struct xen_pv *pv = ((struct xen *)c->vm->pv.opaque)->pv;
+    enum tlb_access a = write ? TLB_WRITE : TLB_READ;
     u64 gpa;
 
-    pv_lock(pv);
-    bool ok = k->p->translate(k->p, gva, true, &gpa);
+    if ((u64)(((s64)lin >> 47) + 1) > 1)
+        return false;
+    void *at = tlb_lookup(&c->tlbs[MMU_KERNEL], lin, (unsigned)n, a);
+    if (!at && c->mmu_idx == MMU_KERNEL && mmu_fill(c, lin, a))
+        at = tlb_lookup(&c->tlbs[MMU_KERNEL], lin, (unsigned)n, a);
+    if (likely(at)) {
+        memcpy(write ? at : buf, write ? buf : at, n);
+        return true;
+    }
+    if (!mmu_probe(c, lin, write, &gpa))
+        return false;
     u64 mfn = gpa >> PAGE_SHIFT;
-    if (ok && mfn < pv->frames)
-        ok = pv->page[mfn].uses && pv->page[mfn].type == PT_WRITABLE;
-    ok = ok && mem_write(&k->x->vm->dma, gpa, p, n);
-    pv_unlock(pv);
+    if (!write)
+        return mem_read(&c->vm->dma, gpa, buf, n);
+    if (mfn < pv->frames && (!pv->page[mfn].uses || pv->page[mfn].type != PT_WRITABLE))
+        return false;
+    return mem_write(&c->vm->dma, gpa, buf, n);
+}
+
+bool pv_copy(struct cpu *c, u64 lin, void *buf, u64 len, bool write)
+{
+    struct xen_pv *pv = ((struct xen *)c->vm->pv.opaque)->pv;
+    u8 *p = buf;
+    bool ok = true;
+
+    if (write) {
+        pv_lock(pv);
+        if (unlikely(vcpu_events(c->vcpu) & VCPU_FLUSH)) {
+            vcpu_lower(c->vcpu, VCPU_FLUSH);
+            mmu_flush_all(c);
+        }
+    }
+    while (ok && len) {
+        u64 n = min(len, PAGE_SIZE - (lin & PAGE_MASK));
+        ok = copy_pv(c, lin, p, n, write);
+        lin += n;
+        p += n;
+        len -= n;
+    }
+    if (write)
+        pv_unlock(pv);
     return ok;
 }
 
@@ -27,18 +66,15 @@ static bool copy(struct xen_call *k, u64 gva, void *buf, u64 len, bool write)
     u8 *p = buf;
     u64 gpa;
 
+    if (k->x->pv)
+        return pv_copy(pv_cpu(k), gva, buf, len, write);
     while (len) {
         u64 n = min(len, PAGE_SIZE - (gva & PAGE_MASK));
 
-        if (write && k->x->pv) {
-            if (!write_pv(k, gva, p, n))
-                return false;
-        } else if (!k->p->translate(k->p, gva, write, &gpa)) {
+        if (!k->p->translate(k->p, gva, write, &gpa))
             return false;
-        } else if (!(write ? mem_write(&k->x->vm->dma, gpa, p, n)
-                           : mem_read(&k->x->vm->dma, gpa, p, n))) {
+        if (!(write ? mem_write(&k->x->vm->dma, gpa, p, n) : mem_read(&k->x->vm->dma, gpa, p, n)))
             return false;
-        }
         gva += n;
         p += n;
         len -= n;

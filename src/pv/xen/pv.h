@@ -45,6 +45,12 @@ struct pv_trap {
 
 enum pv_entry { PV_EVENT, PV_FAILSAFE, PV_SYSCALL, PV_SYSCALL32, PV_SYSENTER, PV_ENTRIES };
 
+/* The segments that iret loaded last, good while xen_pv.descriptors is gen. */
+struct pv_return {
+    struct segment cs, ss;
+    u32 gen;
+};
+
 struct pv_vcpu {
     struct xen_vcpu *xv;
     struct cpu *c;          /* once it has run */
@@ -57,6 +63,7 @@ struct pv_vcpu {
     u32 gdt_entries;
     u64 ldt_base;
     u32 ldt_entries;
+    struct pv_return last;
     u64 cr4; /* as the guest sees it */
     u8 iopl; /* its kernel's */
     bool up; /* atomic */
@@ -82,6 +89,7 @@ struct xen_pv {
     struct pv_page *page; /* frames of them */
     u64 clock;            /* of TLB flushes */
     u64 next_free;        /* where to look for a frame that nobody has */
+    u32 descriptors;      /* atomic: counts changes of descriptor tables */
     u32 assist;           /* HYPERVISOR_vm_assist */
     struct pv_vcpu *vcpu; /* nvcpus */
 };
@@ -137,6 +145,12 @@ bool pv_descriptor_ok(u64 *d);
  * the guest; the caller's own: at once. */
 void pv_flush_others(struct xen_pv *pv, u64 vcpus);
 void pv_flush_own(struct pv_vcpu *v); /* on its own thread */
+
+/* ---- guest.c ---- */
+
+/* The kernel's memory, as the kernel reaches it; false: it would fault.  What is written is no page
+ * table, whatever old translations say. */
+bool pv_copy(struct cpu *c, u64 lin, void *buf, u64 len, bool write);
 
 /* ---- pv_trap.c: entering and leaving the kernel ---- */
 

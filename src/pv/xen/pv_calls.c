@@ -170,6 +170,7 @@ int pv_gdt_load(struct pv_vcpu *v, const u64 *frame, u32 entries)
         memcpy(old, v->gdt, sizeof(old));
         memcpy(v->gdt, frame, n * sizeof(*frame));
         v->gdt_entries = entries;
+        __atomic_add_fetch(&pv->descriptors, 1, __ATOMIC_RELEASE);
         gdt_drop(pv, old, nold);
     }
     pv_unlock(pv);
@@ -202,6 +203,7 @@ s64 pv_update_descriptor(struct xen_call *k)
     if (!r) {
         u64 *to = (u64 *)(pv_frame(pv, mfn) + (at & PAGE_MASK));
         __atomic_store_n(to, d, __ATOMIC_SEQ_CST);
+        __atomic_add_fetch(&pv->descriptors, 1, __ATOMIC_RELEASE);
         guest_wrote(k->x, to, sizeof(*to));
         pv_type_put(pv, mfn);
     }

@@ -73,33 +73,6 @@ static struct segment flat_data(u16 sel)
         .sel = sel, .limit = UINT32_MAX, .attr = SEG_P | SEG_S | SEG_G | SEG_DB | SEG_DPL | 3};
 }
 
-/* The kernel's memory; nothing that is a page table, whatever old translations may say. */
-static bool push(struct pv_vcpu *v, struct cpu *c, u64 lin, const void *buf, u64 len)
-{
-    struct xen_pv *pv = v->xv->x->pv;
-    const u8 *p = buf;
-    bool ok = true;
-
-    pv_lock(pv);
-    if (unlikely(vcpu_events(c->vcpu) & VCPU_FLUSH)) {
-        vcpu_lower(c->vcpu, VCPU_FLUSH);
-        mmu_flush_all(c);
-    }
-    while (ok && len) {
-        u64 n = min(len, PAGE_SIZE - (lin & PAGE_MASK)), gpa;
-        void *at = tlb_lookup(&c->tlbs[MMU_KERNEL], lin, (unsigned)n, TLB_WRITE);
-        if (likely(at))
-            memcpy(at, p, n);
-        else
-            ok = mmu_probe(c, lin, true, &gpa) && mem_write(&c->vm->dma, gpa, p, n);
-        lin += n;
-        p += n;
-        len -= n;
-    }
-    pv_unlock(pv);
-    return ok;
-}
-
 void pv_bounce(struct pv_vcpu *v, struct cpu *c, u64 ip, u32 error, bool masks, bool failsafe)
 {
     struct xen_vcpu_info *info = v->xv->info;
@@ -126,7 +99,7 @@ void pv_bounce(struct pv_vcpu *v, struct cpu *c, u64 ip, u32 error, bool masks, 
     if (!from_kernel)
         pv_toggle(v, c);
     u64 sp = ((from_kernel ? c->s.gpr[RSP] : v->kernel_sp) & ~15ull) - n * 8;
-    if (!push(v, c, sp, f, n * 8)) {
+    if (!pv_copy(c, sp, f, n * 8, true)) {
         pv_crash(v, c, "the kernel's stack is not writable");
         return;
     }
@@ -137,7 +110,8 @@ void pv_bounce(struct pv_vcpu *v, struct cpu *c, u64 ip, u32 error, bool masks, 
     c->s.seg[CS] = flat_code(FLAT_RING3_CS64);
     c->s.seg[SS] = flat_data(FLAT_RING3_SS64);
     c->s.rip = ip;
-    cpu_derive(c);
+    if (unlikely(c->code != CODE64))
+        cpu_derive(c);
 }
 
 /* ------------------------------------------------------------ exceptions -- */
@@ -205,6 +179,68 @@ static void interrupt(struct cpu *c, unsigned vector, enum int_source src)
 
 /* ---------------------------------------------------------- system calls -- */
 
+/* CS and SS: the last ones again if no descriptor has changed since. */
+static bool load_cs_ss(struct pv_vcpu *v, struct cpu *c, u16 cs, u16 ss)
+{
+    u32 gen = __atomic_load_n(&v->xv->x->pv->descriptors, __ATOMIC_ACQUIRE);
+    struct pv_return *r = &v->last;
+
+    if (likely(r->cs.sel == cs && r->ss.sel == ss && r->gen == gen)) {
+        bool same_mode = c->code == CODE64 && r->cs.attr & SEG_L;
+        c->s.seg[CS] = r->cs;
+        c->s.seg[SS] = r->ss;
+        if (!same_mode)
+            cpu_derive(c);
+        return true;
+    }
+    if (!ring3_load_cs_ss(c, cs, ss))
+        return false;
+    if (!((cs | ss) & 4)) /* an LDT may change unseen */
+        *r = (struct pv_return){c->s.seg[CS], c->s.seg[SS], gen};
+    return true;
+}
+
+/* What the kernel put on its stack; RAX is what this returns. */
+static u64 iret(struct pv_vcpu *v, struct cpu *c)
+{
+    const u64 may = FLAGS_ARITH | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_RF | FLAG_AC | FLAG_ID;
+    struct iret_context f;
+
+    if (!pv_copy(c, c->s.gpr[RSP], &f, sizeof(f), false)) {
+        pv_crash(v, c, "iret without a stack");
+        return 0;
+    }
+    if ((f.cs & 3) == 3) {
+        if (!v->user_l4) {
+            pv_crash(v, c, "iret to a program without page tables");
+            return 0;
+        }
+        pv_toggle(v, c);
+    }
+    c->next_rip = c->s.rip = f.rip;
+    c->s.gpr[RSP] = f.rsp;
+    c->s.gpr[RCX] = f.flags & VGCF_in_syscall ? f.rip : f.rcx;
+    c->s.gpr[R11] = f.flags & VGCF_in_syscall ? f.rflags : f.r11;
+    u64 old = c->s.rflags;
+    c->s.rflags = (f.rflags & may) | FLAG_IF | FLAG_1;
+    if ((old ^ c->s.rflags) & FLAG_AC)
+        cpu_mmu_idx(c);
+    __atomic_store_n(&v->xv->info->evtchn_upcall_mask, !(f.rflags & FLAG_IF), __ATOMIC_RELEASE);
+    u16 cs = (u16)(f.cs | 3), ss = (u16)(f.ss | 3);
+    if (!load_cs_ss(v, c, cs, ss)) {
+        c->s.seg[CS].sel = cs;
+        c->s.seg[SS].sel = ss;
+        pv_bounce(v, c, v->entry[PV_FAILSAFE], NO_ERROR_CODE, v->entry_masks[PV_FAILSAFE], true);
+        c->next_rip = c->s.rip;
+    }
+    return f.rax;
+}
+
+s64 pv_iret(struct xen_call *k)
+{
+    return (s64)iret(&k->x->pv->vcpu[k->v->id], pv_cpu(k));
+}
+
 static bool translate(struct pv_call *p, u64 lin, bool write, u64 *gpa)
 {
     return mmu_probe(p->opaque, lin, write, gpa);
@@ -223,6 +259,12 @@ static void hypercall(struct pv_vcpu *v, struct cpu *c)
         .opaque = c,
     };
 
+    if ((u32)c->s.gpr[RAX] == HYPERVISOR_iret) { /* half of all calls, and without arguments */
+        c->s.gpr[RAX] = iret(v, c);
+        trace(&c->vm->trace, xen, "cpu%u: [%u] iret %llx %llx = 0", c->vcpu->index, HYPERVISOR_iret,
+              (unsigned long long)c->s.rip, (unsigned long long)c->s.gpr[RSP]);
+        return;
+    }
     c->s.gpr[RCX] = c->next_rip;
     c->s.gpr[R11] = c->s.rflags;
     switch (xen_hypercall(v->xv->x, &p)) {
@@ -261,42 +303,6 @@ static void syscall(struct cpu *c)
         c->next_rip = c->s.rip;
     }
     leave(v, c);
-}
-
-/* What the kernel put on its stack; RAX is what this returns. */
-s64 pv_iret(struct xen_call *k)
-{
-    struct cpu *c = pv_cpu(k);
-    struct pv_vcpu *v = pv_of(c);
-    struct iret_context f;
-
-    if (!guest_read(k, c->s.gpr[RSP], &f, sizeof(f))) {
-        pv_crash(v, c, "iret without a stack");
-        return 0;
-    }
-    if ((f.cs & 3) == 3) {
-        if (!v->user_l4) {
-            pv_crash(v, c, "iret to a program without page tables");
-            return 0;
-        }
-        pv_toggle(v, c);
-    }
-    c->next_rip = c->s.rip = f.rip;
-    c->s.gpr[RSP] = f.rsp;
-    c->s.gpr[RCX] = f.flags & VGCF_in_syscall ? f.rip : f.rcx;
-    c->s.gpr[R11] = f.flags & VGCF_in_syscall ? f.rflags : f.r11;
-    c->s.rflags =
-        (f.rflags & (FLAGS_ARITH | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_RF | FLAG_AC | FLAG_ID)) |
-        FLAG_IF | FLAG_1;
-    __atomic_store_n(&k->v->info->evtchn_upcall_mask, !(f.rflags & FLAG_IF), __ATOMIC_SEQ_CST);
-    u16 cs = (u16)(f.cs | 3), ss = (u16)(f.ss | 3);
-    if (!ring3_load_cs_ss(c, cs, ss)) {
-        c->s.seg[CS].sel = cs;
-        c->s.seg[SS].sel = ss;
-        pv_bounce(v, c, v->entry[PV_FAILSAFE], NO_ERROR_CODE, v->entry_masks[PV_FAILSAFE], true);
-        c->next_rip = c->s.rip;
-    }
-    return (s64)f.rax;
 }
 
 /* ---------------------------------------------------------------- events -- */
