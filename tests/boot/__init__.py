@@ -9,11 +9,11 @@ class Test:
         self.name, self.run, self.slow = name, fn, slow
 
 
-def tests(everything):
-    """Those of `make test`, or of `make test-all` too."""
+def tests(everything, match=None):
+    """Those of `make test`, or of `make test-all` too; or those with `match` in their names."""
     out = []
     for mod in (linux, time, net, media, disk, save, xen, xen_debian, xen_nested, xen_save, xen_screen, control, screen, installer, desktop):
         for name, fn, slow in mod.TESTS:
-            if everything or not slow:
+            if match in name if match else everything or not slow:
                 out.append(Test(name, fn, slow))
     return out
