@@ -32,7 +32,8 @@ struct region {
     pthread_mutex_t *lock; /* held around ops, NULL = none */
     u8 *hva;               /* memory: where reads go, NULL = they read as ones */
     u8 *whva;              /* memory: where writes go, NULL = dropped (ROM) */
-    u64 base;              /* valid while mapped */
+    bool late; /* writes may arrive late, in order and before any other access: like memory */
+    u64 base;  /* valid while mapped */
     bool mapped;
 };
 

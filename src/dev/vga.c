@@ -393,6 +393,7 @@ int vga_init(struct vga *v, struct mem *m, struct clock *c, pthread_mutex_t *loc
     v->mono_crtc = make_region(v, "vga mono", 2, &mono_ops);
     v->mono_stat = make_region(v, "vga mono status", 1, &mono_stat_ops);
     v->window = make_region(v, "vga window", 0x20000, &window_ops);
+    v->window.late = true;
     v->lfb = (struct region){
         .name = "vga memory", .size = VGA_VRAM_SIZE, .hva = v->vram, .whva = v->vram};
     vga_dispi_regions(v);

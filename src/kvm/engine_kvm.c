@@ -63,25 +63,34 @@ static void on_pio(struct engine_vcpu *k)
 }
 
 /* Writes to memory come here too, from read-only slots (shadow RAM that reads from ROM). */
-static void on_mmio(struct engine_vcpu *k)
+void kvm_mmio_write(struct vm *vm, u64 gpa, const u8 *data, unsigned len)
 {
-    struct kvm_run *r = k->run;
-    struct vm *vm = k->c.vm;
-    u64 gpa = r->mmio.phys_addr & __atomic_load_n(&vm->a20_mask, __ATOMIC_ACQUIRE), v = 0;
-    unsigned len = min(r->mmio.len, 8u);
+    u64 v = 0;
 
-    k->stats.mmio++;
-    if (!r->mmio.is_write) {
-        v = bus_read(&vm->mmio, gpa, len);
-        memcpy(r->mmio.data, &v, len);
-        return;
-    }
+    gpa &= __atomic_load_n(&vm->a20_mask, __ATOMIC_ACQUIRE);
+    len = min(len, 8u);
+    memcpy(&v, data, len);
     const struct region *to = bus_find(&vm->mmio, gpa);
-    memcpy(&v, r->mmio.data, len);
     if (to && !to->ops)
         mem_write(&vm->dma, gpa, &v, len);
     else
         bus_write(&vm->mmio, gpa, len, v);
+}
+
+static void on_mmio(struct engine_vcpu *k)
+{
+    struct kvm_run *r = k->run;
+    struct vm *vm = k->c.vm;
+
+    k->stats.mmio++;
+    if (r->mmio.is_write) {
+        kvm_mmio_write(vm, r->mmio.phys_addr, r->mmio.data, r->mmio.len);
+        return;
+    }
+    u64 a20 = __atomic_load_n(&vm->a20_mask, __ATOMIC_ACQUIRE);
+    unsigned len = min(r->mmio.len, 8u);
+    u64 v = bus_read(&vm->mmio, r->mmio.phys_addr & a20, len);
+    memcpy(r->mmio.data, &v, len);
 }
 
 static void on_msr(struct engine_vcpu *k, bool write)
@@ -268,6 +277,7 @@ static enum after enter(struct engine_vcpu *k)
     int r = ioctl(k->fd, KVM_RUN, 0), code = errno;
     __atomic_store_n(&k->inside, 0, __ATOMIC_SEQ_CST);
     k->stats.runs++;
+    kvm_late_drain(k->en);
     k->ready = run->ready_for_interrupt_injection;
     if (ic->set_tpr && run->cr8 != tpr)
         ic->set_tpr(ic->opaque, (u8)run->cr8);
@@ -456,6 +466,7 @@ static void engine_kick(struct vcpu *v)
 static void engine_close(struct engine *en)
 {
     kvm_host_close(en);
+    pthread_mutex_destroy(&en->ring_lock);
     pthread_mutex_destroy(&en->lock);
     free(en);
 }
@@ -474,6 +485,7 @@ static struct engine *engine_open(struct vm *vm, struct err *e)
     en->modes = t.modes;
     en->map_gen = 1;
     pthread_mutex_init(&en->lock, NULL);
+    pthread_mutex_init(&en->ring_lock, NULL);
     if (kvm_host_open(en, e)) {
         engine_close(en);
         return NULL;
@@ -506,6 +518,9 @@ static int open_vcpu(struct engine_vcpu *k, struct err *e)
     if (run == MAP_FAILED)
         return err_set(e, errno, "vCPU %u: %s", n, strerror(errno));
     k->run = run;
+    int page = ioctl(en->kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
+    if (n == 0 && page > 0 && (u64)(page + 1) * PAGE_SIZE <= en->run_size)
+        en->ring = (void *)((u8 *)run + page * PAGE_SIZE);
     int r = set_signal_mask(k);
     if (r)
         return err_set(e, -r, "vCPU %u: KVM_SET_SIGNAL_MASK: %s", n, strerror(-r));
@@ -542,6 +557,8 @@ static void engine_vcpu_close(struct vcpu *v)
     if (!k)
         return;
     v->e = NULL;
+    if (v->index == 0)
+        k->en->ring = NULL;
     if (k->run)
         munmap(k->run, k->en->run_size);
     if (k->fd >= 0)
@@ -573,6 +590,14 @@ static void engine_map(struct engine *en, u64 base, u64 size)
 {
     __atomic_add_fetch(&en->map_gen, 1, __ATOMIC_ACQ_REL);
     for (unsigned i = 0; i < en->vm->ncpus; i++)
+        engine_kick(&en->vm->vcpu[i]);
+}
+
+/* Also asked before a picture is drawn: what is late gets there for the next one. */
+static void engine_dirty_log(struct engine *en, u64 ram_off, u64 len)
+{
+    kvm_dirty_log(en, ram_off, len);
+    for (unsigned i = 0; kvm_late_any(en) && i < en->vm->ncpus; i++)
         engine_kick(&en->vm->vcpu[i]);
 }
 
@@ -617,6 +642,6 @@ const struct engine_ops engine_kvm = {
     .get_state = engine_get_state,
     .set_state = engine_set_state,
     .map = engine_map,
-    .dirty_log = kvm_dirty_log,
+    .dirty_log = engine_dirty_log,
     .print_stats = engine_print_stats,
 };

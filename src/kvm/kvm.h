@@ -17,7 +17,7 @@
 
 #include <linux/kvm.h>
 
-enum { KVM_SLOTS_MAX = 256 };
+enum { KVM_SLOTS_MAX = 256, KVM_ZONES_MAX = 8 };
 
 /* One KVM memory slot; size 0 = not in use. */
 struct kvm_slot {
@@ -25,6 +25,11 @@ struct kvm_slot {
     u8 *hva;
     bool readonly;
     bool logging;
+};
+
+/* A window whose writes KVM collects. */
+struct kvm_zone {
+    u64 gpa, size;
 };
 
 struct engine {
@@ -44,6 +49,11 @@ struct engine {
     u32 slots_gen; /* atomic: the map_gen that the slots were made of */
     struct kvm_slot slot[KVM_SLOTS_MAX];
     unsigned nslots; /* entries of slot[] that may be in use */
+    struct kvm_zone zone[KVM_ZONES_MAX];
+    unsigned nzones;
+
+    struct kvm_coalesced_mmio_ring *ring; /* of all vCPUs; NULL = KVM does not collect writes */
+    pthread_mutex_t ring_lock;            /* taking out of it; before device locks */
 };
 
 struct kvm_stats {
@@ -76,6 +86,9 @@ struct engine_vcpu {
 int kvm_kick_signal(void);
 /* Makes KVM complete an exit in hand, so that its state is one between instructions. */
 void kvm_complete(struct engine_vcpu *k);
+
+/* A write of up to 8 bytes, to memory too (read-only slots). */
+void kvm_mmio_write(struct vm *vm, u64 gpa, const u8 *data, unsigned len);
 
 /* ---- host.c: opening KVM ---- */
 
@@ -110,5 +123,13 @@ int kvm_filter_msrs(struct engine *en, struct err *e);
 /* Makes KVM's memory slots like the machine's map.  lock held, no vCPU inside KVM_RUN. */
 int kvm_slots_sync(struct engine *en);
 void kvm_dirty_log(struct engine *en, u64 ram_off, u64 len);
+
+/* ---- late.c ---- */
+
+/* Registers the windows of the machine's map.  en->lock held. */
+void kvm_late_sync(struct engine *en);
+/* Does the writes that KVM has collected; on a vCPU's thread, no lock held. */
+void kvm_late_drain(struct engine *en);
+bool kvm_late_any(struct engine *en);
 
 #endif

@@ -163,6 +163,7 @@ int kvm_slots_sync(struct engine *en)
     for (unsigned i = 0; !r && i < w->count; i++)
         r = add(en, &w->slot[i]);
     free(w);
+    kvm_late_sync(en);
     return r;
 }
 
