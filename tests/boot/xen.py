@@ -147,11 +147,11 @@ def devices(cpus, mib, mode="pvh"):
             m.fail("the file system is damaged")
 
 
-def asked_to_end():
+def asked_to_end(mode="pvh"):
     """A power-off that is asked for from outside goes by control/shutdown, and the guest ends itself."""
     with Scratch() as d:
         path = os.path.join(d, "qmp")
-        with Machine(*options(1), "--append", "console=hvc0 panic=-1", "--net", "none", "--qmp", "unix:" + path) as m:
+        with Machine(*options(1, mode), "--append", "console=hvc0 panic=-1", "--net", "none", "--qmp", "unix:" + path) as m:
             m.expect(r"[#$] $", 120)
             m.run(r"mkdir -p /sbin; printf '#!/bin/sh\necho the-guest-was-asked > /dev/console\npoweroff -f\n' > /sbin/poweroff; "
                   "chmod +x /sbin/poweroff")
@@ -195,6 +195,7 @@ TESTS = [
     ("xen pv devices, 1 cpu", lambda: devices(1, 16, "pv"), False),
     ("xen pv devices, 4 cpus", lambda: devices(4, 64, "pv"), True),
     ("xen pvh asked to end", asked_to_end, False),
+    ("xen pv asked to end", lambda: asked_to_end("pv"), True),
     ("xen pvh devices, 1 cpu", lambda: devices(1, 64), False),
     ("xen hvm 1 cpu, e1000", lambda: hvm(1, "e1000"), False),
     ("xen hvm 4 cpus, virtio", lambda: hvm(4, "virtio"), True),

@@ -52,7 +52,7 @@ def debian(mode, cpus):
             login(m, kind, console)
             m.run("cd /root && sha256sum -c sum", 120)
             Qmp(qmp).cmd("x-xen-shutdown", reason="poweroff")
-            m.expect(r"Power down", 120)
+            m.expect(r"Power down|reboot: System halted", 120)
             m.finish(0, 60)
         with open(disk, "rb") as f, open(os.path.join(d, "part"), "wb") as out:
             f.seek(PART)
@@ -63,5 +63,7 @@ def debian(mode, cpus):
 TESTS = [
     ("xen debian, pvh", lambda: debian("pvh", 1), True),
     ("xen debian, pvh, 4 cpus", lambda: debian("pvh", 4), True),
+    ("xen debian, pv", lambda: debian("pv", 1), True),
+    ("xen debian, pv, 4 cpus", lambda: debian("pv", 4), True),
     ("xen debian, hvm", lambda: debian("hvm", 1), True),
 ]
