@@ -120,7 +120,7 @@ static int put_processor(struct vm *vm, struct save_out *s, struct err *e)
     return 0;
 }
 
-static int check_processor(struct vm *vm, const struct save_in *in, struct err *e)
+int vm_check_processor(struct vm *vm, const struct save_in *in, struct err *e)
 {
     const struct save_section *c = save_find(in, "processor");
     struct cpuid_model m;
@@ -339,7 +339,7 @@ int vm_check_state(struct vm *vm, const struct save_in *in, struct err *e)
 {
     int r = check_layout(vm, in, e);
 
-    return r ? r : check_processor(vm, in, e);
+    return r ? r : vm_check_processor(vm, in, e);
 }
 
 bool vm_state_section(const char *name)

@@ -27,6 +27,8 @@ int vm_put_state(struct vm *vm, struct save_out *s, struct err *e);
 void vm_put_memory(struct vm *vm, struct save_out *s);
 /* Does the file fit this machine's layout and processor model? */
 int vm_check_state(struct vm *vm, const struct save_in *in, struct err *e);
+/* Does the model have, under this engine, what the saved guest's processor had? */
+int vm_check_processor(struct vm *vm, const struct save_in *in, struct err *e);
 /* Is it a section that the functions here write? */
 bool vm_state_section(const char *name);
 int vm_get_memory(struct vm *vm, const struct save_in *in, enum vm_memory how, struct err *e);

@@ -4,6 +4,7 @@
  * status how it ended.
  */
 #include "board/pc_state.h"
+#include "board/vm_state.h"
 #include "board/xen_pvh.h"
 #include "board/xen_state.h"
 #include "cli/cli.h"
@@ -98,6 +99,19 @@ static int find_engine(const struct run_config *c, const struct engine_ops **eng
         return err_set(e, ENOTSUP,
                        "--engine kvm does not offer Xen's interface: soft and interp do");
     return 0;
+}
+
+/* `auto`: a saved machine whose guest uses what KVM does not offer goes on on `soft`. */
+static int suit_loaded(struct run *r, const struct engine_ops *engine, struct err *e)
+{
+    struct err why;
+
+    if (!r->c.in || engine != &engine_kvm || strcmp(r->c.engine, "auto") ||
+        !vm_check_processor(&r->vm, r->c.in, &why))
+        return 0;
+    if (r->c.verbose)
+        fprintf(stderr, "wirt: engine soft after all: %s\n", why.msg);
+    return vm_switch_engine(&r->vm, &engine_soft, e);
 }
 
 static int open_chardevs(struct run *r, struct err *e)
@@ -255,6 +269,8 @@ static int open_machine(struct run *r, struct err *e)
         ret = find_engine(c, &engine, e);
     if (!ret)
         ret = vm_open_cpus(&r->vm, engine, &cpu, e);
+    if (!ret)
+        ret = suit_loaded(r, engine, e);
     if (ret)
         return ret;
     ret = open_chardevs(r, e);

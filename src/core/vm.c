@@ -378,7 +378,7 @@ int vm_switch_engine(struct vm *vm, const struct engine_ops *engine, struct err 
     struct cpu_state *s = aligned_alloc(64, size);
     int rc = s ? 0 : err_set(e, ENOMEM, "engine %s: out of memory", engine->name);
 
-    BUG_ON(!vm->paused);
+    BUG_ON(vm->running);
     if (rc)
         return rc;
     for (unsigned i = 0; i < vm->ncpus; i++) {

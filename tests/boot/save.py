@@ -281,10 +281,12 @@ def quick(memory):
             m.send("while :; do echo tick; usleep 1000; done")
             m.expect("tick\n.*tick", 60)
             save(m, d.qmp(0), file)
-        best = 1e9
+        best = wall = 1e9
         for _ in range(8):
+            start = time.monotonic()
             p = subprocess.Popen([WIRT, "run", "--load", file], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             p.stdout.read(1)
+            wall = min(wall, (time.monotonic() - start) * 1000)
             ms = 0
             for task in glob.glob("/proc/%d/task/*" % p.pid):
                 if open(task + "/comm").read() != "wirt-memory\n":
@@ -292,7 +294,7 @@ def quick(memory):
             p.kill()
             p.wait()
             best = min(best, ms)
-        print("    %s: %.0f ms of processor time until the guest prints" % (memory, best))
+        print("    %s: %.0f ms of processor time until the guest prints, %.0f ms by the clock on the wall" % (memory, best, wall))
         if best > 100:
             raise Failed("%.0f ms of processor time until the loaded guest prints" % best)
 
