@@ -299,6 +299,13 @@ static int no_effect(struct xlcfg *x, const struct xl_value *v, struct err *e)
     return 0;
 }
 
+static int take_vfb(struct xlcfg *x, const struct xl_value *v, struct err *e)
+{
+    x->run->have_screen = true;
+    xl_note(x, "vfb: the guest has a screen; --display says how it is shown");
+    return 0;
+}
+
 static const struct {
     const char *key;
     int (*take)(struct xlcfg *x, const struct xl_value *v, struct err *e);
@@ -332,7 +339,7 @@ static const struct {
     {"usbdevice", no_effect, false},
     {"uuid", take_uuid, false},
     {"vcpus", take_vcpus, false},
-    {"vfb", no_effect, true},
+    {"vfb", take_vfb, true},
     {"videoram", no_effect, false},
     {"vif", xl_take_vifs, true},
     {"vnc", no_effect, false},

@@ -14,6 +14,7 @@ struct xlcfg;
 struct xlcfg_run {
     bool no_reboot; /* on_reboot = "destroy" */
     bool have_name, have_uuid;
+    bool have_screen; /* vfb */
 };
 
 /* Told of each line's worth of what is not known or has no effect here, without a final newline. */

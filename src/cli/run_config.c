@@ -167,6 +167,7 @@ static int read_xl_config(struct run_config *c, const char *arg, struct err *e)
     c->no_reboot |= run.no_reboot;
     c->have_name |= run.have_name;
     c->have_uuid |= run.have_uuid;
+    c->have_vga |= run.have_screen;
     return r;
 }
 

@@ -100,7 +100,7 @@ static void test_notes(void **state)
                      0);
     assert_int_equal(r.m.xen, XEN_PV);
     assert_non_null(strstr(r.said, "g.cfg:3: the key \"colour\" is not known"));
-    assert_non_null(strstr(r.said, "vfb has no effect"));
+    assert_non_null(strstr(r.said, "vfb: the guest has a screen"));
     assert_non_null(strstr(r.said, "maxmem"));
     assert_non_null(strstr(r.said, "on_crash"));
     assert_non_null(strstr(r.said, "beside cmdline"));
