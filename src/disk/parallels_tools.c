@@ -210,7 +210,8 @@ static int clear_tail(struct hds *h)
 /* One sector, the header's, then says that the table is longer. */
 static int grow(struct img *im, struct hds *h, u64 size)
 {
-    u64 entries = (size + h->cluster - 1) / h->cluster;
+    /* A table may have more entries already than the size needs. */
+    u64 entries = max((size + h->cluster - 1) / h->cluster, (u64)h->entries);
     u64 bytes = align_up(HH_BAT + entries * 4, HDS_SECTOR), data = h->data;
     u64 tail = HH_BAT + (u64)h->entries * 4;
     u8 *head = calloc(bytes, 1), *dirty = calloc(bytes / HDS_SECTOR, 1);
