@@ -47,7 +47,9 @@ FORMATS = {
         "", "subformat=monolithicFlat", "subformat=twoGbMaxExtentSparse", "subformat=twoGbMaxExtentFlat",
         "subformat=streamOptimized", "zeroed_grain=on", "adapter_type=lsilogic,compat6=on"],
         extra=["backing", "resize", "kill"],
-        without={"subformat=monolithicFlat": ("backing",), "subformat=twoGbMaxExtentFlat": ("backing",)}),
+        # A renamed descriptor's extents keep their names, and would be made anew by the one above.
+        without={"subformat=monolithicFlat": ("backing",), "subformat=twoGbMaxExtentFlat": ("backing",),
+                 "subformat=twoGbMaxExtentSparse": ("backing",)}),
     "raw": dict(qemu="raw", make="both", write=True, check=False, options=[""]),
 }
 
