@@ -99,8 +99,8 @@ int vm_init(struct vm *vm, const char *name, u64 ram_size, struct err *e);
 /* Opens the engine and its vCPUs; ncpus from 1 to VM_CPUS_MAX. */
 int vm_open_cpus(struct vm *vm, const struct engine_ops *engine, const struct cpu_config *cfg,
                  struct err *e);
-/* On the loop's thread while the machine is paused or not yet run: its processors go on on another engine.  After
- * an error (-errno) the machine has no engine and can only be destroyed. */
+/* On the loop's thread while the machine is paused or not yet run: its processors go on on another
+ * engine.  After an error (-errno) the machine has no engine and can only be destroyed. */
 int vm_switch_engine(struct vm *vm, const struct engine_ops *engine, struct err *e);
 /* Resets, starts the vCPU threads and runs the event loop until the machine has ended. */
 enum vm_end vm_run(struct vm *vm);

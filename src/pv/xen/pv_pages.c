@@ -62,8 +62,7 @@ static bool has_flushed(const struct pv_vcpu *v)
 {
     u32 ev = vcpu_events(v->xv->vcpu);
 
-    return !(ev & VCPU_FLUSH) || ev & VCPU_LEAVE ||
-           __atomic_load_n(&v->inside, __ATOMIC_SEQ_CST);
+    return !(ev & VCPU_FLUSH) || ev & VCPU_LEAVE || __atomic_load_n(&v->inside, __ATOMIC_SEQ_CST);
 }
 
 void pv_flush_others(struct xen_pv *pv, u64 vcpus)
