@@ -5,6 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Names and texts come from files of strangers: no line breaks, no terminal's control sequences. */
+static void one_line(char *msg)
+{
+    for (; *msg; msg++)
+        if ((unsigned char)*msg < ' ' || *msg == 0x7f)
+            *msg = '?';
+}
+
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
     va_list ap;
@@ -14,6 +22,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
         va_end(ap);
+        one_line(e->msg);
     }
     return -code;
 }
@@ -31,6 +40,7 @@ int err_prefix(struct err *e, const char *fmt, ...)
     va_end(ap);
     if (n >= 0 && (size_t)n < sizeof(whole))
         snprintf(whole + n, sizeof(whole) - n, ": %s", e->msg);
+    one_line(whole);
     memcpy(e->msg, whole, sizeof(whole));
     return -e->code;
 }

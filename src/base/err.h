@@ -14,7 +14,7 @@
 
 struct err {
     int code;      /* a positive errno, 0 = no error */
-    char msg[500]; /* one line without a final newline */
+    char msg[500]; /* one line without a final newline; control characters are shown as ? */
 };
 
 /* Fills *e (may be NULL) and returns -code. */
