@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A running machine: its serial console to expect and to type at."""
-import glob, os, re, select, shutil, signal, subprocess, tempfile, time
+import ctypes, glob, os, re, select, shutil, signal, subprocess, tempfile, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CACHE = os.environ.get("WIRT_CACHE", os.path.join(TOP, ".cache"))
 WIRT = os.environ.get("WIRT", os.path.join(TOP, "build", "wirt"))
 # A slow engine or a busy machine: all patience times this.
 PATIENCE = float(os.environ.get("WIRT_TEST_PATIENCE", "1"))
+
+
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
 
 
 class Failed(Exception):
@@ -48,6 +52,11 @@ def initrd_with(initrd, folder, files):
     return out
 
 
+def end_with_parent():
+    """A test driver that is killed leaves no machine behind."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Machine:
     """with Machine("--kernel", k, ...) as m: m.expect("login:"); m.send("root"); ..."""
 
@@ -57,7 +66,7 @@ class Machine:
         self.log = b""
         self.pos = 0
         self.p = subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  start_new_session=True)
+                                  start_new_session=True, preexec_fn=end_with_parent)
         os.set_blocking(self.p.stdout.fileno(), False)
 
     def __enter__(self):
