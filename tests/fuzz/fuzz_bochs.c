@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Damaged Bochs images: see fuzz_image.h.
+ * Damaged Bochs images: see image_patched.h.
  */
-#include "fuzz_image.h"
+#include "image_patched.h"
 
 #include "base/endian.h"
 

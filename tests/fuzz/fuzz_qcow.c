@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Damaged images of qcow version 1 and QED: see image_fuzz.h.
+ * Damaged images of qcow version 1 and QED: see image_sealed.h.
  */
-#include "image_fuzz.h"
+#include "image_sealed.h"
 
 static const u32 qcow[] = {0, 512, 4096, UINT32_MAX};
 static const u32 qed[] = {0, 4096, 3 * 4096, UINT32_MAX};

@@ -7,15 +7,9 @@
  * Input: kind, number of patches, patches (16 bits of offset, length 1..8, bytes), then steps of
  * four bytes: what, where (16 bits), length.
  */
-#include "../format/simfile.h"
-#include "disk/img.h"
+#include "image.h"
 
-#include "base/endian.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-enum { KINDS = 5, SIZE = 256 << 10, STEPS = 24, FILE_MAX = 4 << 20 };
+enum { KINDS = 5, SIZE = 256 << 10, FILE_MAX = 4 << 20 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -27,16 +21,6 @@ static const char *const kinds[KINDS] = {
     "compression_type=zstd,cluster_size=512,refcount_bits=8",
 };
 static struct sim *base[KINDS];
-static u8 buf[SIZE];
-
-static struct img *open_it(struct sim *s, bool readonly, bool for_check)
-{
-    struct disk_options o = {
-        .io = &s->io, .format = "qcow2", .readonly = readonly, .for_check = for_check};
-    struct img *im = NULL;
-
-    return img_open(&im, "disk", &o, NULL) ? NULL : im;
-}
 
 /* A good image with something of everything. */
 static struct sim *make(unsigned kind)
@@ -57,69 +41,34 @@ static struct sim *make(unsigned kind)
                              .backing_format = "raw",
                              .io = {.io = &s->io}};
     BUG_ON(disk_create("qcow2", &c, &e));
-    im = open_it(s, false, false);
+    im = image_open(s, "qcow2", "disk", false, false);
     BUG_ON(!im);
     for (unsigned i = 0; i < SIZE; i++)
-        buf[i] = (u8)(i / 700 * 37);
-    BUG_ON(img_write(im, 3072, buf, 40000));
-    BUG_ON(img_write_compressed(im, 128 << 10, buf));
+        fuzz_buf[i] = (u8)(i / 700 * 37);
+    BUG_ON(img_write(im, 3072, fuzz_buf, 40000));
+    BUG_ON(img_write_compressed(im, 128 << 10, fuzz_buf));
     BUG_ON(disk_snapshot(im, "create", "first", &e));
-    BUG_ON(img_write(im, 20 << 10, buf, 30000 / 512 * 512));
+    BUG_ON(img_write(im, 20 << 10, fuzz_buf, 30000 / 512 * 512));
     BUG_ON(disk_snapshot(im, "create", "second", &e));
-    BUG_ON(img_write(im, 200 << 10, buf, 4096));
+    BUG_ON(img_write(im, 200 << 10, fuzz_buf, 4096));
     img_close(im);
     return s;
-}
-
-/* True: sound but for leaks. */
-static bool sound(struct sim *s, bool repair)
-{
-    struct disk_check c = {.repair_all = repair, .repair_leaks = repair};
-    struct img *im = open_it(s, !repair, true);
-    bool ok;
-
-    if (!im)
-        return false;
-    ok = disk_check(im, &c, NULL) == 0 && !c.errors;
-    img_close(im);
-    return ok;
 }
 
 static void step(struct img *im, const uint8_t *p)
 {
     u64 off = (u64)(p[1] | p[2] << 8) % (SIZE / 512) * 512, len = (1 + p[3] % 96) * 512ull;
     static const char *const what[] = {"create", "apply", "delete"};
-    struct blk_req q = {.op = BLK_WRITE_ZEROES, .offset = off, .unmap = p[3] & 1};
 
     if (off >= im->b.size)
         return;
     len = min(len, im->b.size - off);
-    memset(buf, p[3], len);
-    switch (p[0] % 8) {
-    case 0:
-    case 1:
-        img_read(im, off, buf, len);
-        break;
-    case 2:
-    case 3:
-        img_write(im, off, buf, len);
-        break;
-    case 4:
-        q.len = len;
-        img_execute(im, &q);
-        break;
-    case 5:
-        img_flush(im);
-        break;
-    case 6:
+    if (p[0] % 8 == 6)
         disk_snapshot(im, what[p[3] % 3], p[1] & 1 ? "first" : "second", NULL);
-        break;
-    default:
-        blk_sync(&im->b, BLK_DISCARD, off, NULL, len);
-        if (p[3] == 77)
-            disk_resize(im, off + 512, NULL);
-        break;
-    }
+    else
+        image_request(im, p[0] % 8, off, len, p[3]);
+    if (p[0] % 8 == 7 && p[3] == 77)
+        disk_resize(im, off + 512, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -150,17 +99,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(d->now + at, data + 3, n);
         data += 3 + n, size -= 3 + n;
     }
-    ok = sound(&s, false);
-    im = open_it(&s, size && data[0] & 1 && !ok, false);
+    ok = image_sound(&s, "qcow2", "disk", false);
+    im = image_open(&s, "qcow2", "disk", size && data[0] & 1 && !ok, false);
     if (im) {
-        for (unsigned i = 0; i < STEPS && size >= 4; i++, data += 4, size -= 4)
+        for (unsigned i = 0; i < FUZZ_STEPS && size >= 4; i++, data += 4, size -= 4)
             step(im, data);
         img_close(im);
-        BUG_ON(ok && !sound(&s, false));
+        BUG_ON(ok && !image_sound(&s, "qcow2", "disk", false));
     }
     /* A repair that says that all is well must be right. */
-    if (sound(&s, true))
-        BUG_ON(!sound(&s, false));
+    if (image_sound(&s, "qcow2", "disk", true))
+        BUG_ON(!image_sound(&s, "qcow2", "disk", false));
     sim_destroy(&s);
     return 0;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Damaged VHD images: see image_fuzz.h.
+ * Damaged VHD images: see image_sealed.h.
  */
 #include "disk/vhd.h"
-#include "image_fuzz.h"
+#include "image_sealed.h"
 
 static const u32 dynamic[] = {0, 512, 512 + VD_LOCATORS, 1536, 2048, UINT32_MAX};
 static const u32 fixed[] = {FUZZ_SIZE, FUZZ_SIZE - 512, UINT32_MAX};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Damaged VHDX images, some with a log to replay: see image_fuzz.h.
+ * Damaged VHDX images, some with a log to replay: see image_sealed.h.
  */
 #include "disk/vhdx.h"
-#include "image_fuzz.h"
+#include "image_sealed.h"
 
 static const u32 places[] = {VHDX_HEADER_1,  VHDX_HEADER_2,
                              VHDX_REGIONS_1, VHDX_REGIONS_2,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Damaged VMDK images, descriptors too: see fuzz_image.h.
+ * Damaged VMDK images, descriptors too: see image_patched.h.
  */
-#include "fuzz_image.h"
+#include "image_patched.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,16 +7,12 @@
  * Input: kind, number of patches, patches (file, 16 bits of offset in the file's head, length 1..8,
  * bytes), then steps of four bytes: what, where (16 bits), length.
  */
-#ifndef WIRT_FUZZ_IMAGE_H
-#define WIRT_FUZZ_IMAGE_H
+#ifndef WIRT_TESTS_FUZZ_IMAGE_PATCHED_H
+#define WIRT_TESTS_FUZZ_IMAGE_PATCHED_H
 
-#include "../format/simfile.h"
-#include "disk/img.h"
+#include "image.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-enum { FUZZ_KINDS_MAX = 8, FUZZ_STEPS = 24, FUZZ_FILE_MAX = 16 << 20, FUZZ_BUF = 256 << 10 };
+enum { FUZZ_KINDS_MAX = 8, FUZZ_FILE_MAX = 16 << 20 };
 
 struct fuzz_image {
     const char *format, *path; /* path: the main file */
@@ -29,17 +25,6 @@ struct fuzz_image {
     /* Makes the files of a kind; NULL = by disk_create(), and some writes. */
     void (*make)(struct sim *s, unsigned kind);
 };
-
-static u8 fuzz_buf[FUZZ_BUF];
-
-static struct img *fuzz_open(const struct fuzz_image *f, struct sim *s, bool readonly, bool check)
-{
-    struct disk_options o = {
-        .io = &s->io, .format = f->format, .readonly = readonly, .for_check = check};
-    struct img *im = NULL;
-
-    return img_open(&im, f->path, &o, NULL) ? NULL : im;
-}
 
 static void fuzz_write(struct img *im, u64 off, u64 len)
 {
@@ -72,7 +57,7 @@ static struct sim *fuzz_make(const struct fuzz_image *f, unsigned kind)
                              .backing_format = backing,
                              .io = {.io = &s->io}};
     BUG_ON(disk_create(f->format, &c, &e));
-    im = fuzz_open(f, s, false, false);
+    im = image_open(s, f->format, f->path, false, false);
     BUG_ON(!im);
     if (im->packs) {
         fuzz_write(im, 0, im->unit);
@@ -85,48 +70,14 @@ static struct sim *fuzz_make(const struct fuzz_image *f, unsigned kind)
     return s;
 }
 
-/* True: sound but for leaks. */
-static bool fuzz_sound(const struct fuzz_image *f, struct sim *s, bool repair)
-{
-    struct disk_check c = {.repair_all = repair, .repair_leaks = repair};
-    struct img *im = fuzz_open(f, s, !repair, true);
-    bool ok;
-
-    if (!im)
-        return false;
-    ok = disk_check(im, &c, NULL) == 0 && !c.errors;
-    img_close(im);
-    return ok;
-}
-
 static void fuzz_step(struct img *im, const uint8_t *p)
 {
     u64 off = (u64)(p[1] | p[2] << 8) * 2048 % im->b.size / 512 * 512;
     u64 len = min((1 + p[3] % 128) * 512ull, im->b.size - off);
-    struct blk_req q = {.op = BLK_WRITE_ZEROES, .offset = off, .len = len, .unmap = p[3] & 1};
 
-    memset(fuzz_buf, p[3], len);
-    switch (p[0] % 7) {
-    case 0:
-    case 1:
-        img_read(im, off, fuzz_buf, len);
-        break;
-    case 2:
-    case 3:
-        img_write(im, off, fuzz_buf, len);
-        break;
-    case 4:
-        img_execute(im, &q);
-        break;
-    case 5:
-        img_flush(im);
-        break;
-    default:
-        blk_sync(&im->b, BLK_DISCARD, off, NULL, len);
-        if (p[3] == 77)
-            disk_resize(im, im->b.size + off, NULL);
-        break;
-    }
+    image_request(im, p[0] % 7, off, len, p[3]);
+    if (p[0] % 7 == 6 && p[3] == 77)
+        disk_resize(im, im->b.size + off, NULL);
 }
 
 static void fuzz_patch(struct sim *s, const uint8_t **data, size_t *size)
@@ -163,17 +114,18 @@ static int fuzz_one(const struct fuzz_image *f, const uint8_t *data, size_t size
     sim_clone(base[kind], &s, FUZZ_FILE_MAX);
     for (; patches && size >= 5; patches--)
         fuzz_patch(&s, &data, &size);
-    ok = fuzz_sound(f, &s, false);
-    im = fuzz_open(f, &s, f->kind[kind].readonly || (size && data[0] & 1 && !ok), false);
+    ok = image_sound(&s, f->format, f->path, false);
+    im = image_open(&s, f->format, f->path, f->kind[kind].readonly || (size && data[0] & 1 && !ok),
+                    false);
     if (im) {
         for (unsigned i = 0; i < FUZZ_STEPS && size >= 4; i++, data += 4, size -= 4)
             fuzz_step(im, data);
         img_close(im);
-        BUG_ON(ok && !fuzz_sound(f, &s, false));
+        BUG_ON(ok && !image_sound(&s, f->format, f->path, false));
     }
     /* A repair that says that all is well must be right. */
-    if (fuzz_sound(f, &s, true))
-        BUG_ON(!fuzz_sound(f, &s, false));
+    if (image_sound(&s, f->format, f->path, true))
+        BUG_ON(!image_sound(&s, f->format, f->path, false));
     sim_destroy(&s);
     return 0;
 }

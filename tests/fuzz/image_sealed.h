@@ -7,17 +7,13 @@
  * Input: kind, number of patches, patches (which place, 16 bits of offset, length 1..8 and whether
  * to seal, bytes), then steps of four bytes: what, where (16 bits of sectors), length.
  */
-#ifndef WIRT_TESTS_FUZZ_IMAGE_FUZZ_H
-#define WIRT_TESTS_FUZZ_IMAGE_FUZZ_H
+#ifndef WIRT_TESTS_FUZZ_IMAGE_SEALED_H
+#define WIRT_TESTS_FUZZ_IMAGE_SEALED_H
 
-#include "../format/simfile.h"
 #include "base/endian.h"
-#include "disk/img.h"
+#include "image.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-enum { FUZZ_SIZE = 5 << 20, FUZZ_STEPS = 24 };
+enum { FUZZ_SIZE = FUZZ_BUF };
 
 struct fuzz_kind {
     const char *format, *options;
@@ -33,18 +29,6 @@ extern const unsigned fuzz_kind_count;
 static void fuzz_seal(u8 *file, u64 size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static u8 fuzz_buf[FUZZ_SIZE];
-
-static struct img *fuzz_open(struct sim *s, const struct fuzz_kind *k, bool readonly,
-                             bool for_check)
-{
-    struct disk_options o = {
-        .io = &s->io, .format = k->format, .readonly = readonly, .for_check = for_check};
-    struct img *im = NULL;
-
-    return img_open(&im, "disk", &o, NULL) ? NULL : im;
-}
 
 static struct sim *fuzz_make(const struct fuzz_kind *k)
 {
@@ -68,7 +52,7 @@ static struct sim *fuzz_make(const struct fuzz_kind *k)
     c.path = "disk";
     c.size = FUZZ_SIZE;
     BUG_ON(disk_create(k->format, &c, &e));
-    im = fuzz_open(s, k, false, false);
+    im = image_open(s, k->format, "disk", false, false);
     BUG_ON(!im);
     BUG_ON(img_write(im, 3072, fuzz_buf, 40448));
     BUG_ON(img_write(im, 2 * MIB + 512, fuzz_buf, 4096));
@@ -82,24 +66,9 @@ static struct sim *fuzz_make(const struct fuzz_kind *k)
     return k->killed ? killed : s;
 }
 
-/* True: opens, and sound but for leaks. */
-static bool fuzz_sound(struct sim *s, const struct fuzz_kind *k, bool repair)
-{
-    struct disk_check c = {.repair_all = repair, .repair_leaks = repair};
-    struct img *im = fuzz_open(s, k, !repair, true);
-    bool ok;
-
-    if (!im)
-        return false;
-    ok = im->fmt->check && disk_check(im, &c, NULL) == 0 && !c.errors;
-    img_close(im);
-    return ok;
-}
-
 static void fuzz_step(struct img *im, const uint8_t *p)
 {
     u64 off = (u64)(p[1] | p[2] << 8) % (FUZZ_SIZE / 512) * 512, len = (1 + p[3] % 96) * 512ull;
-    struct blk_req q = {.op = BLK_WRITE_ZEROES, .offset = off, .unmap = p[3] & 1};
 
     if (off >= im->b.size)
         return;
@@ -107,29 +76,9 @@ static void fuzz_step(struct img *im, const uint8_t *p)
         len *= 64;
     len = min(len, im->b.size - off);
     len = min(len, (u64)FUZZ_SIZE);
-    switch (p[0] % 8) {
-    case 0:
-    case 1:
-        img_read(im, off, fuzz_buf, len);
-        break;
-    case 2:
-    case 3:
-        memset(fuzz_buf, p[3], len);
-        img_write(im, off, fuzz_buf, len);
-        break;
-    case 4:
-        q.len = len;
-        img_execute(im, &q);
-        break;
-    case 5:
-        img_flush(im);
-        break;
-    default:
-        blk_sync(&im->b, BLK_DISCARD, off, NULL, len);
-        if (p[3] == 77)
-            disk_resize(im, off + 512, NULL);
-        break;
-    }
+    image_request(im, p[0] % 8, off, len, p[3]);
+    if (p[0] % 8 >= 6 && p[3] == 77)
+        disk_resize(im, off + 512, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -168,20 +117,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (seal)
         fuzz_seal(d->now, d->size);
-    im = fuzz_open(&s, k, true, false);
+    im = image_open(&s, k->format, "disk", true, false);
     if (im)
         for (u64 at = 0; at < min(im->b.size, (u64)FUZZ_SIZE); at += MIB)
             img_read(im, at, fuzz_buf, min(im->b.size - at, 64 * KIB));
     img_close(im);
-    ok = fuzz_sound(&s, k, false);
+    ok = image_sound(&s, k->format, "disk", false);
     if (data && size & 1)
-        fuzz_sound(&s, k, true);
-    im = fuzz_open(&s, k, false, false);
+        image_sound(&s, k->format, "disk", true);
+    im = image_open(&s, k->format, "disk", false, false);
     for (unsigned i = 0; im && i < FUZZ_STEPS && size >= 4; i++, data += 4, size -= 4)
         fuzz_step(im, data);
     img_close(im);
     if (ok && im)
-        BUG_ON(!fuzz_sound(&s, k, false));
+        BUG_ON(!image_sound(&s, k->format, "disk", false));
     sim_destroy(&s);
     return 0;
 }
