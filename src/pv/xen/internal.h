@@ -190,6 +190,15 @@ int memory_open(struct xen *x, struct err *e);
 /* Shows one of our pages (r, over it) at the guest's frame gfn: where it is from now on, or NULL.
  */
 u8 *memory_share(struct xen *x, struct region *r, u8 *page, u64 gfn);
+
+/* memory_op's first argument: the command, and above it how far a long call has come, as in Xen. */
+enum { XENMEM_CMD_BITS = 6, XENMEM_CMD_MASK = (1 << XENMEM_CMD_BITS) - 1 };
+/* One extent of 2^order frames, whose first one's number stands at the guest's address `at`; false:
+ * not possible. */
+typedef bool memory_extent_fn(struct xen_call *k, u64 at, u64 frame, unsigned order);
+/* decrease_reservation and populate_physmap: each extent in turn, until one is not possible.  Gives
+ * how many were done. */
+s64 memory_each_extent(struct xen_call *k, memory_extent_fn *one);
 void memory_reset(struct xen *x);
 void memory_close(struct xen *x);
 

@@ -16,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXTENT_SHIFT = 6, EXTENTS_TURN = 512, ORDER_MAX = 9 };
+/* A turn, after which the vCPU looks at its events, has room for the largest extent. */
+enum { ORDER_MAX = 9, FRAMES_TURN = 1 << ORDER_MAX };
 
 /* ---------------------------------------------------------------- frames -- */
 
@@ -76,35 +77,46 @@ struct reservation {
     u16 domid, pad[3];
 };
 
-/* Gives how many extents were done; a[0] carries how far a long call has come, as in Xen. */
-static s64 change_reservation(struct xen_call *k, bool populate)
+s64 memory_each_extent(struct xen_call *k, memory_extent_fn *one)
 {
-    struct xen *x = k->x;
     struct reservation a;
-    u64 done = k->a[0] >> EXTENT_SHIFT, turn = 0;
+    u64 done = k->a[0] >> XENMEM_CMD_BITS, turn = 0;
 
     if (!guest_read(k, k->a[1], &a, sizeof(a)))
         return (s64)done;
     if ((a.domid != DOMID_SELF && a.domid != XEN_DOMID_GUEST) || a.extent_order > ORDER_MAX ||
-        a.nr_extents > UINT64_MAX >> EXTENT_SHIFT)
+        a.nr_extents > UINT64_MAX >> XENMEM_CMD_BITS)
         return (s64)done;
     for (; done < a.nr_extents; done++) {
-        u64 gfn;
+        u64 frame, at = a.extent_start + done * 8;
 
-        if (turn++ == (u64)EXTENTS_TURN >> a.extent_order) {
-            k->a[0] = (k->a[0] & (BIT(EXTENT_SHIFT) - 1)) | done << EXTENT_SHIFT;
+        if (turn++ == (u64)FRAMES_TURN >> a.extent_order) {
+            k->a[0] = (k->a[0] & XENMEM_CMD_MASK) | done << XENMEM_CMD_BITS;
             k->result = PV_AGAIN;
             return 0;
         }
-        if (!guest_read(k, a.extent_start + done * 8, &gfn, sizeof(gfn)))
-            break;
-        pthread_mutex_lock(&x->lock);
-        bool ok = change_extent(x, gfn, a.extent_order, populate);
-        pthread_mutex_unlock(&x->lock);
-        if (!ok)
+        if (!guest_read(k, at, &frame, sizeof(frame)) || !one(k, at, frame, a.extent_order))
             break;
     }
     return (s64)done;
+}
+
+static bool change(struct xen_call *k, u64 gfn, unsigned order, bool populate)
+{
+    pthread_mutex_lock(&k->x->lock);
+    bool ok = change_extent(k->x, gfn, order, populate);
+    pthread_mutex_unlock(&k->x->lock);
+    return ok;
+}
+
+static bool populate(struct xen_call *k, u64 at, u64 gfn, unsigned order)
+{
+    return change(k, gfn, order, true);
+}
+
+static bool decrease(struct xen_call *k, u64 at, u64 gfn, unsigned order)
+{
+    return change(k, gfn, order, false);
 }
 
 /* --------------------------------------------------------- shared pages -- */
@@ -254,11 +266,11 @@ s64 xen_memory_op(struct xen_call *k)
         if (r != -XEN_ENOSYS)
             return r;
     }
-    switch (k->a[0] & (BIT(EXTENT_SHIFT) - 1)) {
+    switch (k->a[0] & XENMEM_CMD_MASK) {
     case XENMEM_decrease_reservation:
-        return change_reservation(k, false);
+        return memory_each_extent(k, decrease);
     case XENMEM_populate_physmap:
-        return change_reservation(k, true);
+        return memory_each_extent(k, populate);
     case XENMEM_increase_reservation:
         return 0; /* frames without a place are of no use to a guest like this */
     case XENMEM_current_reservation:

@@ -5,14 +5,7 @@
  */
 #include "pv/xen/pv.h"
 
-enum { EXTENT_SHIFT = 6, EXTENTS_TURN = 256, ORDER_MAX = 9 };
 #define INVALID_M2P UINT64_MAX
-
-struct reservation {
-    u64 extent_start, nr_extents;
-    u32 extent_order, mem_flags;
-    u16 domid, pad[3];
-};
 
 /* Nobody has it: not the guest, and nothing refers to it. */
 static bool is_free(const struct xen_pv *pv, u64 mfn)
@@ -75,41 +68,20 @@ static u64 populate(struct xen_pv *pv, u64 gpfn, u64 n)
     return mfn;
 }
 
-/* a[0] carries how far a long call has come, as in Xen. */
-static s64 change(struct xen_call *k, bool more)
+static bool populate_extent(struct xen_call *k, u64 at, u64 gpfn, unsigned order)
 {
-    struct xen_pv *pv = k->x->pv;
-    struct reservation a;
-    u64 done = k->a[0] >> EXTENT_SHIFT, turn = 0;
+    pv_lock(k->x->pv);
+    u64 mfn = populate(k->x->pv, gpfn, BIT64(order));
+    pv_unlock(k->x->pv);
+    return mfn != UINT64_MAX && guest_write(k, at, &mfn, sizeof(mfn));
+}
 
-    if (!guest_read(k, k->a[1], &a, sizeof(a)))
-        return (s64)done;
-    if ((a.domid != DOMID_SELF && a.domid != XEN_DOMID_GUEST) || a.extent_order > ORDER_MAX ||
-        a.nr_extents > UINT64_MAX >> EXTENT_SHIFT)
-        return (s64)done;
-    for (; done < a.nr_extents; done++) {
-        u64 frame, at = a.extent_start + done * 8, n = BIT64(a.extent_order);
-        bool ok;
-
-        if (turn++ == (u64)EXTENTS_TURN >> a.extent_order) {
-            k->a[0] = (k->a[0] & (BIT(EXTENT_SHIFT) - 1)) | done << EXTENT_SHIFT;
-            k->result = PV_AGAIN;
-            return 0;
-        }
-        if (!guest_read(k, at, &frame, sizeof(frame)))
-            break;
-        pv_lock(pv);
-        if (more) {
-            frame = populate(pv, frame, n);
-            ok = frame != UINT64_MAX;
-        } else {
-            ok = give_back(pv, frame, n);
-        }
-        pv_unlock(pv);
-        if (!ok || (more && !guest_write(k, at, &frame, sizeof(frame))))
-            break;
-    }
-    return (s64)done;
+static bool decrease_extent(struct xen_call *k, u64 at, u64 mfn, unsigned order)
+{
+    pv_lock(k->x->pv);
+    bool ok = give_back(k->x->pv, mfn, BIT64(order));
+    pv_unlock(k->x->pv);
+    return ok;
 }
 
 /* v_start, v_end, max_mfn */
@@ -123,11 +95,11 @@ static s64 machphys_mapping(struct xen_call *k)
 
 s64 pv_memory_op(struct xen_call *k)
 {
-    switch (k->a[0] & (BIT(EXTENT_SHIFT) - 1)) {
+    switch (k->a[0] & XENMEM_CMD_MASK) {
     case XENMEM_decrease_reservation:
-        return change(k, false);
+        return memory_each_extent(k, decrease_extent);
     case XENMEM_populate_physmap:
-        return change(k, true);
+        return memory_each_extent(k, populate_extent);
     case XENMEM_machphys_mapping:
         return machphys_mapping(k);
     case XENMEM_add_to_physmap:

@@ -272,6 +272,12 @@ static void test_balloon(void **state)
     frame = PV_RAM_FRAMES;
     domain_put(d, ARGS + 64, &frame, 8);
     assert_int_equal(pv_do(d, HYPERVISOR_memory_op, XENMEM_decrease_reservation, ARGS, 0, 0), 0);
+    frame = PV_RAM_FRAMES / 2; /* the largest extent is one turn's work */
+    r.order = 9;
+    domain_put(d, ARGS, &r, sizeof(r));
+    domain_put(d, ARGS + 64, &frame, 8);
+    assert_int_equal(pv_do(d, HYPERVISOR_memory_op, XENMEM_decrease_reservation, ARGS, 0, 0), 1);
+    assert_int_equal(d->x->current_pages, have - 512);
 }
 
 /* Pages that Xen writes to are no page tables, and do not become any. */
