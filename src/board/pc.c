@@ -45,14 +45,37 @@ static void gsi_set(void *opaque, unsigned n, bool level)
     pthread_mutex_unlock(&q->lock);
 }
 
+/* An edge waits in every controller that lets it through. */
+static bool gsi_pending(void *opaque, unsigned n)
+{
+    struct pc_irqs *q = opaque;
+    unsigned gsi = n & 0xff, pin = gsi == IRQ_PIT ? 2 : gsi;
+    bool pic = gsi < 16 && i8259_unmasked(q->pic, gsi);
+    bool ioapic = ioapic_unmasked(q->ioapic, pin);
+
+    return (pic || ioapic) && (!pic || i8259_pending(q->pic, gsi)) &&
+           (!ioapic || ioapic_pending(q->ioapic, pin));
+}
+
 static struct irq gsi_line(struct pc *pc, unsigned gsi, unsigned source)
 {
-    return (struct irq){gsi_set, &pc->irqs, gsi | source << 8};
+    return (struct irq){gsi_set, &pc->irqs, gsi | source << 8, gsi_pending};
 }
 
 static struct irq isa_line(struct pc *pc, unsigned irq)
 {
     return gsi_line(pc, irq, IRQ_SRC_ISA);
+}
+
+/* The PIT's (0) or the RTC's (1) output, which the HPET may cut off. */
+static struct irq legacy_timer_line(struct pc *pc, unsigned n)
+{
+    return (struct irq){hpet_legacy_in, &pc->hpet, n, hpet_legacy_pending};
+}
+
+static struct msi_sink apic_messages(struct pc *pc)
+{
+    return (struct msi_sink){lapic_msi, &pc->lapics, lapic_msi_pending};
 }
 
 static void reset_line(void *opaque, unsigned n, bool level)
@@ -137,13 +160,12 @@ static int open_interrupts(struct pc *pc, struct err *e)
 {
     struct vm *vm = pc->vm;
     struct trace *t = &vm->trace;
-    struct msi_sink msi = {lapic_msi, &pc->lapics};
 
     pthread_mutex_init(&pc->irqs.lock, NULL);
     pc->irqs.pic = &pc->pic;
     pc->irqs.ioapic = &pc->ioapic;
     i8259_init(&pc->pic, (struct irq){lapic_lint0, &pc->lapics, 0}, t);
-    ioapic_init(&pc->ioapic, 0, msi, t);
+    ioapic_init(&pc->ioapic, 0, apic_messages(pc), t);
     lapic_bus_init(&pc->lapics, vm->vcpu, vm->ncpus, vm->clock, &pc->pic, t);
     pc->lapics.eoi = ioapic_eoi;
     pc->lapics.eoi_opaque = &pc->ioapic;
@@ -168,10 +190,9 @@ static int open_timers(struct pc *pc, struct err *e)
     struct irq lines[HPET_ROUTES] = {0};
     for (unsigned i = 0; i < PC_GSIS; i++)
         lines[i] = gsi_line(pc, i, IRQ_SRC_HPET);
-    hpet_init(&pc->hpet, vm->clock, lines, HPET_GSIS, (struct msi_sink){lapic_msi, &pc->lapics}, t);
-    i8254_init(&pc->pit, vm->clock, (struct irq){hpet_legacy_in, &pc->hpet, 0}, t);
-    mc146818_init(&pc->rtc, vm->clock, (struct irq){hpet_legacy_in, &pc->hpet, 1},
-                  rtc_date(&pc->cfg), t);
+    hpet_init(&pc->hpet, vm->clock, lines, HPET_GSIS, apic_messages(pc), t);
+    i8254_init(&pc->pit, vm->clock, legacy_timer_line(pc, 0), t);
+    mc146818_init(&pc->rtc, vm->clock, legacy_timer_line(pc, 1), rtc_date(&pc->cfg), t);
     int r = map(&vm->mmio, &pc->hpet.region, MAP_HPET, e);
     if (!r)
         r = map(&vm->pio, &pc->pit.region, 0x40, e);
@@ -193,7 +214,7 @@ static int open_chipset(struct pc *pc, u8 *bios, struct err *e)
         isa[i] = gsi_line(pc, i, IRQ_SRC_PIRQ);
 
     pci_bus_init(&pc->pci, &vm->trace, &vm->pio, vm->dma);
-    pc->pci.msi = (struct msi_sink){lapic_msi, &pc->lapics};
+    pc->pci.msi = apic_messages(pc);
     int r = piix3_init(&pc->isa, &pc->pci, DEVFN(SLOT_PIIX, 0), isa, reset);
     BUG_ON(r);
     r = i440fx_init(&pc->host, &pc->pci, bios, &pc->isa.rcr_region, e);

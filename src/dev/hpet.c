@@ -5,9 +5,10 @@
  * The main counter counts 10 ns ticks of the virtual clock plus an offset.  A comparator is a
  * number; its next match is computed when something changes, and a timer waits for it only while
  * the comparator's interrupt is enabled.  In periodic mode the comparator reads as the next match,
- * however long nobody looked.  Matches that the host was too late for are owed: they follow one by
- * one, an eighth of a period apart, since Linux counts ticks while it looks whether its timer works
- * and gives up when half of them are missing on a busy host.
+ * however long nobody looked.  Matches that the host was too late for are owed, and so are those
+ * that come while the one before waits for its processor: they follow one by one, since guests
+ * count ticks to know the time, and Linux, which looks in this way whether its timer works, gives
+ * up when half of them are missing on a busy host.
  *
  * A one-shot comparator that is written less than LATE ticks behind the counter fires at once: a
  * guest that computed it from a fresh counter value on a slow machine would otherwise wait for the
@@ -44,7 +45,8 @@ enum {
 
     LATE = 100000,        /* ticks: 1 ms */
     MIN_INTERVAL = 20000, /* ns between two callbacks of a timer */
-    OWED_MAX = 250,       /* late matches that are caught up */
+    OWED_MAX = 250,       /* late matches that are caught up, */
+    OWED_GAP = 100000,    /* ns between two of them */
 };
 
 static bool running(const struct hpet *h)
@@ -115,6 +117,12 @@ static void interrupt(struct hpet_timer *t)
         irq_pulse(&h->gsi[route_of(t)]);
 }
 
+/* The edge before has not been taken yet. */
+static bool would_merge(struct hpet_timer *t)
+{
+    return !(t->config & (T_LEVEL | T_FSB)) && routable(t) && irq_pending(&t->h->gsi[route_of(t)]);
+}
+
 /* ------------------------------------------------------------ comparators -- */
 
 /* Moves a periodic comparator past the counter; what it reached on the way is owed. */
@@ -139,7 +147,8 @@ static u64 ticks_ahead(const struct hpet_timer *t, u64 count)
     return d ? d : width_mask(t) + (t->config & T_32 ? 1 : 0);
 }
 
-static void arm(struct hpet_timer *t, u64 now)
+/* gap: ns until the next one that is owed */
+static void arm(struct hpet_timer *t, u64 now, u64 gap)
 {
     struct hpet *h = t->h;
     u64 count = counter(h, now);
@@ -157,7 +166,7 @@ static void arm(struct hpet_timer *t, u64 now)
     at = (now / HPET_PERIOD_NS + ticks) * HPET_PERIOD_NS;
     if (t->config & T_PERIODIC && t->period) {
         if (t->owed)
-            at = min(at, now + t->period * HPET_PERIOD_NS / 8);
+            at = min(at, now + gap);
         at = max(at, now + MIN_INTERVAL);
     }
     timer_set(h->clock, &t->timer, at);
@@ -174,11 +183,15 @@ static void fire(void *opaque)
     if (running(h) && (t->config & T_ENABLE) && now >= t->timer.deadline &&
         !timer_armed(&t->timer)) {
         advance(t, counter(h, now));
-        if (!(t->config & T_PERIODIC) || !t->period || t->owed) {
+        bool one_shot = !(t->config & T_PERIODIC) || !t->period;
+        u64 gap = OWED_GAP;
+        if (!one_shot && t->owed && would_merge(t)) {
+            gap = max(gap, t->period * HPET_PERIOD_NS / 8); /* it may wait for long */
+        } else if (one_shot || t->owed) {
             t->owed -= t->owed > 0;
             interrupt(t);
         }
-        arm(t, now);
+        arm(t, now, gap);
     }
     pthread_mutex_unlock(&h->lock);
 }
@@ -202,7 +215,7 @@ static void write_comparator(struct hpet_timer *t, u64 val, u64 now)
         if (running(t->h) && (t->config & T_ENABLE) && ((count - val) & mask) < LATE)
             interrupt(t);
     }
-    arm(t, now);
+    arm(t, now, OWED_GAP);
 }
 
 /* -------------------------------------------------------------- registers -- */
@@ -222,7 +235,7 @@ static void write_timer_config(struct hpet_timer *t, u64 val, u64 now)
     if (cleared & T_LEVEL)
         t->h->isr &= ~BIT64(t->n);
     update_level(t);
-    arm(t, now);
+    arm(t, now, OWED_GAP);
 }
 
 static void write_config(struct hpet *h, u64 val, u64 now)
@@ -239,7 +252,7 @@ static void write_config(struct hpet *h, u64 val, u64 now)
     for (unsigned i = 0; i < HPET_TIMERS; i++) {
         update_level(&h->timer[i]);
         if (changed & CONFIG_ENABLE)
-            arm(&h->timer[i], now);
+            arm(&h->timer[i], now, OWED_GAP);
     }
     if (changed & CONFIG_LEGACY)
         for (unsigned i = 0; i < 2; i++)
@@ -251,7 +264,7 @@ static void write_counter(struct hpet *h, u64 val, u64 now)
     h->counter = val;
     h->offset = val - now / HPET_PERIOD_NS;
     for (unsigned i = 0; i < HPET_TIMERS; i++)
-        arm(&h->timer[i], now);
+        arm(&h->timer[i], now, OWED_GAP);
 }
 
 static u64 read64(struct hpet *h, u64 off, u64 now)
@@ -369,6 +382,16 @@ void hpet_legacy_in(void *opaque, unsigned n, bool level)
     pthread_mutex_unlock(&h->lock);
 }
 
+bool hpet_legacy_pending(void *opaque, unsigned n)
+{
+    struct hpet *h = opaque;
+
+    pthread_mutex_lock(&h->lock);
+    bool is = !legacy(h) && irq_pending(&h->gsi[n & 1 ? 8 : 0]);
+    pthread_mutex_unlock(&h->lock);
+    return is;
+}
+
 void hpet_reset(struct hpet *h)
 {
     pthread_mutex_lock(&h->lock);
@@ -434,7 +457,7 @@ static int hpet_loaded(void *obj, struct err *e)
 
     pthread_mutex_lock(&h->lock);
     for (unsigned i = 0; i < HPET_TIMERS; i++)
-        arm(&h->timer[i], clock_now(h->clock));
+        arm(&h->timer[i], clock_now(h->clock), OWED_GAP);
     pthread_mutex_unlock(&h->lock);
     return 0;
 }

@@ -54,6 +54,7 @@ void hpet_reset(struct hpet *h);
 /* The PIT's (n = 0) and the RTC's (n = 1) outputs, for struct irq: they go on to gsi[0] and gsi[8]
  * unless legacy replacement is on. */
 void hpet_legacy_in(void *opaque, unsigned n, bool level);
+bool hpet_legacy_pending(void *opaque, unsigned n);
 
 extern const struct state_desc hpet_state;
 

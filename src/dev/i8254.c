@@ -7,8 +7,9 @@
  * count takes effect when it is written, where the chip waits for the next tick (0.8 us).
  *
  * Channel 0 drives IRQ0.  Only its rising edges matter there; each is shown as low-high, and the
- * low tick of mode 2 is not shown by itself.  Edges that the host was too late for are caught up
- * at half the period, up to a second's worth, for guests that count ticks to know the time.
+ * low tick of mode 2 is not shown by itself.  Edges that the host was too late for, and those that
+ * came while the one before waited for its processor, are caught up one by one, up to a second's
+ * worth, for guests that count ticks to know the time.
  */
 #include "dev/i8254.h"
 
@@ -18,6 +19,7 @@
 enum {
     CATCH_UP = I8254_HZ,  /* ticks: what is older is given up */
     MIN_INTERVAL = 20000, /* ns between two callbacks, however small the count */
+    LATE_GAP = 100000,    /* ns between two edges that are caught up */
 
     STATUS_OUT = 1 << 7,
     STATUS_NULL = 1 << 6,
@@ -120,7 +122,8 @@ static u64 edge_tick(const struct i8254_ch *c, u64 n)
     return n == 1 ? c->count + (c->mode >= 4) : 0;
 }
 
-static void arm(struct i8254 *p, u64 now)
+/* gap: ns until the next edge that is late */
+static void arm(struct i8254 *p, u64 now, u64 gap)
 {
     struct i8254_ch *c = &p->ch[0];
     u64 tick = edge_tick(c, p->edges_seen + 1);
@@ -131,8 +134,8 @@ static void arm(struct i8254 *p, u64 now)
         return;
     }
     at = tick_time(c->start, tick);
-    if (at <= now) /* late: catch up without letting edges merge */
-        at = now + tick_time(0, max(c->count / 2, 1u));
+    if (at <= now)
+        at = now + gap;
     timer_set(p->clock, &p->timer, max(at, now + (periodic(c) ? MIN_INTERVAL : 1)));
 }
 
@@ -140,12 +143,14 @@ static void fire(void *opaque)
 {
     struct i8254 *p = opaque;
     struct i8254_ch *c = &p->ch[0];
-    u64 now, edges;
+    u64 now, edges, gap = LATE_GAP;
 
     pthread_mutex_lock(&p->lock);
     now = clock_now(p->clock);
     edges = edges_in(c, elapsed(c, now));
-    if (edges > p->edges_seen) {
+    if (edges > p->edges_seen && periodic(c) && irq_pending(&p->irq0)) {
+        gap = max(gap, tick_time(0, c->count / 8)); /* it may wait for long */
+    } else if (edges > p->edges_seen) {
         p->edges_seen++;
         if (periodic(c) && edges - p->edges_seen > CATCH_UP / c->count)
             p->edges_seen = edges - CATCH_UP / c->count;
@@ -156,7 +161,7 @@ static void fire(void *opaque)
         irq_set(&p->irq0, true);
     }
     take_next(p, c, now);
-    arm(p, now);
+    arm(p, now, gap);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -165,7 +170,7 @@ static void channel0_changed(struct i8254 *p, u64 now)
 {
     p->edges_seen = edges_in(&p->ch[0], elapsed(&p->ch[0], now));
     irq_set(&p->irq0, output(&p->ch[0], now));
-    arm(p, now);
+    arm(p, now, LATE_GAP);
 }
 
 /* ------------------------------------------------------------------ counts -- */
@@ -444,7 +449,7 @@ static int i8254_loaded(void *obj, struct err *e)
             return err_set(e, EINVAL, "i8254: channel %u counts nothing or from the future", i);
     }
     pthread_mutex_lock(&p->lock);
-    arm(p, now);
+    arm(p, now, LATE_GAP);
     pthread_mutex_unlock(&p->lock);
     return 0;
 }

@@ -112,6 +112,24 @@ void i8259_set(void *opaque, unsigned n, bool level)
     pthread_mutex_unlock(&p->lock);
 }
 
+bool i8259_unmasked(struct i8259 *p, unsigned n)
+{
+    pthread_mutex_lock(&p->lock);
+    bool masked =
+        (n < 8 ? p->master.imr : p->slave.imr | (p->master.imr & BIT(CASCADE) ? 0xff : 0)) &
+        BIT(n & 7);
+    pthread_mutex_unlock(&p->lock);
+    return !masked;
+}
+
+bool i8259_pending(struct i8259 *p, unsigned n)
+{
+    pthread_mutex_lock(&p->lock);
+    bool is = (n < 8 ? p->master.irr : p->slave.irr) & BIT(n & 7);
+    pthread_mutex_unlock(&p->lock);
+    return is;
+}
+
 /* ------------------------------------------------------------ acknowledge -- */
 
 static void acknowledge(struct i8259_chip *c, unsigned n)

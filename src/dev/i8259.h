@@ -45,6 +45,9 @@ void i8259_init(struct i8259 *p, struct irq intr, struct trace *t);
 void i8259_reset(struct i8259 *p);
 /* An input, for struct irq: opaque is the pair, n 0-15 (2 is the cascade and ignored). */
 void i8259_set(void *opaque, unsigned n, bool level);
+/* Whether input n lets interrupts through, and whether an edge on it waits to be acknowledged. */
+bool i8259_unmasked(struct i8259 *p, unsigned n);
+bool i8259_pending(struct i8259 *p, unsigned n);
 /* INTA: takes the vector; a spurious one (IR7) when nothing is pending.  Any thread, no APIC lock
  * held. */
 int i8259_ack(struct i8259 *p);

@@ -34,14 +34,24 @@ enum {
     MSI_ASSERT = 1 << 14,
 };
 
+static u64 message_address(u64 r)
+{
+    u64 ext = r >> 49 & 0x7f; /* extended destination ID */
+
+    return 0xfee00000u | (r >> 56) << 12 | ext << 5 | (r & REDIR_LOGICAL ? MSI_LOGICAL : 0);
+}
+
+static u32 message_data(u64 r)
+{
+    return (r & 0x7ff) | MSI_ASSERT | (r & REDIR_LEVEL);
+}
+
 static void send_message(struct ioapic *p, unsigned n)
 {
     u64 r = p->redir[n];
-    u64 ext = r >> 49 & 0x7f; /* extended destination ID */
-    u64 a = 0xfee00000u | (r >> 56) << 12 | ext << 5 | (r & REDIR_LOGICAL ? MSI_LOGICAL : 0);
 
     trace(p->trace, irq, "ioapic pin %u: vector %02x to %02x", n, (u8)r, (u8)(r >> 56));
-    msi_send(&p->msi, a, (r & 0x7ff) | MSI_ASSERT | (r & REDIR_LEVEL));
+    msi_send(&p->msi, message_address(r), message_data(r));
 }
 
 /* Sends a level-triggered pin's interrupt if it is due. */
@@ -70,6 +80,23 @@ void ioapic_set(void *opaque, unsigned n, bool level)
     else if (rises && !(p->redir[n] & REDIR_MASKED))
         send_message(p, n);
     pthread_mutex_unlock(&p->lock);
+}
+
+bool ioapic_unmasked(struct ioapic *p, unsigned n)
+{
+    pthread_mutex_lock(&p->lock);
+    bool masked = p->redir[n] & REDIR_MASKED;
+    pthread_mutex_unlock(&p->lock);
+    return !masked;
+}
+
+bool ioapic_pending(struct ioapic *p, unsigned n)
+{
+    pthread_mutex_lock(&p->lock);
+    u64 r = p->redir[n];
+    bool is = !(r & REDIR_LEVEL) && msi_pending(&p->msi, message_address(r), message_data(r));
+    pthread_mutex_unlock(&p->lock);
+    return is;
 }
 
 static void end_of_interrupt(struct ioapic *p, u8 vector)

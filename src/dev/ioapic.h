@@ -28,6 +28,9 @@ void ioapic_init(struct ioapic *p, u8 id, struct msi_sink msi, struct trace *t);
 void ioapic_reset(struct ioapic *p);
 /* An input, for struct irq: opaque is the I/O APIC, n 0-23. */
 void ioapic_set(void *opaque, unsigned n, bool level);
+/* Whether pin n lets interrupts through, and whether the message of an edge on it still waits. */
+bool ioapic_unmasked(struct ioapic *p, unsigned n);
+bool ioapic_pending(struct ioapic *p, unsigned n);
 /* A local APIC's EOI message; the signature fits lapic_bus.eoi. */
 void ioapic_eoi(void *opaque, u8 vector);
 

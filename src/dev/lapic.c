@@ -280,20 +280,43 @@ static void deliver(struct lapic_bus *b, u64 set, unsigned mode, u8 vector, bool
     }
 }
 
-void lapic_msi(void *opaque, u64 addr, u32 data)
+/* The processors that a message's address names. */
+static u64 msi_destinations(struct lapic_bus *b, u64 addr)
 {
-    struct lapic_bus *b = opaque;
     u32 dest = (addr >> 12 & 0xff) | (addr >> 5 & 0x7f) << 8;
     bool logical = addr >> 2 & 1;
 
     if ((addr & 0xfff00000) != DEFAULT_BASE || addr >> 32)
-        return;
+        return 0;
     if (!logical && dest == 0xff)
         dest = BROADCAST;
-    trace(b->trace, lapic, "message %08x to %x%s", data, dest, logical ? " logical" : "");
+    return destinations(b, dest, logical);
+}
+
+void lapic_msi(void *opaque, u64 addr, u32 data)
+{
+    struct lapic_bus *b = opaque;
+
+    trace(b->trace, lapic, "message %08x to %08x", data, (u32)addr);
     if ((data & ICR_LEVEL) && !(data & ICR_ASSERT))
         return; /* level deassert: nothing to do */
-    deliver(b, destinations(b, dest, logical), data >> 8 & 7, data, data & ICR_LEVEL);
+    deliver(b, msi_destinations(b, addr), data >> 8 & 7, data, data & ICR_LEVEL);
+}
+
+bool lapic_msi_pending(void *opaque, u64 addr, u32 data)
+{
+    struct lapic_bus *b = opaque;
+    u64 set = msi_destinations(b, addr);
+    unsigned mode = data >> 8 & 7;
+    bool waits = set && (mode == DM_FIXED || mode == DM_LOWEST);
+
+    for (; set && waits; set &= set - 1) {
+        struct lapic *l = &b->lapic[__builtin_ctzll(set)];
+        pthread_mutex_lock(&l->lock);
+        waits = test_bit(l->irr, data);
+        pthread_mutex_unlock(&l->lock);
+    }
+    return waits;
 }
 
 /* 11.6.1 */

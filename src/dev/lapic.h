@@ -64,6 +64,8 @@ void lapic_bus_destroy(struct lapic_bus *b); /* stops timers */
 /* Delivers a message, for struct msi_sink (opaque: the bus): address and data as SDM 11.11 has
  * them; address bits 11-5 hold bits 14-8 of the destination (extended destination ID). */
 void lapic_msi(void *opaque, u64 addr, u32 data);
+/* Whether a fixed or lowest-priority message like this one waits in IRR wherever it can go. */
+bool lapic_msi_pending(void *opaque, u64 addr, u32 data);
 /* LINT0 of all processors, for struct irq (opaque: the bus): the PIC's INTR. */
 void lapic_lint0(void *opaque, unsigned n, bool level);
 /* LINT1 of the boot processor, for struct irq: NMI. */

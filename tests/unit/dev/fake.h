@@ -22,6 +22,7 @@
 
 struct fake_line {
     bool level;
+    bool waits; /* an edge has not been taken: what irq_pending() says */
     unsigned rises;
 };
 
@@ -48,9 +49,16 @@ static inline void fake_set(void *opaque, unsigned n, bool level)
     f->line[n].level = level;
 }
 
+static inline bool fake_pending(void *opaque, unsigned n)
+{
+    struct fake *f = opaque;
+
+    return f->line[n].waits;
+}
+
 static inline struct irq fake_line(struct fake *f, unsigned n)
 {
-    return (struct irq){fake_set, f, n};
+    return (struct irq){fake_set, f, n, fake_pending};
 }
 
 static inline void fake_msi_send(void *opaque, u64 addr, u32 data)

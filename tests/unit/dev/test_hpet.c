@@ -103,6 +103,25 @@ static void periodic(void **state)
     assert_in_range(get(t, 0x108, 8) - get(t, 0xf0, 4), 1, 100000);
 }
 
+/* Matches that come while the first waits for its processor are owed, not lost. */
+static void waiting_matches_are_owed(void **state)
+{
+    struct hpet_test *t = *state;
+
+    put(t, 0x100, 4, 21 << 9 | 0x14c);
+    put(t, 0x108, 4, 100000);
+    put(t, 0x108, 4, 100000);
+    put(t, 0x10, 4, 1);
+    clock_advance(t->f->clock, 1500000);
+    assert_int_equal(t->f->line[21].rises, 1);
+    t->f->line[21].waits = true;
+    clock_advance(t->f->clock, 10 * 1000000);
+    assert_int_equal(t->f->line[21].rises, 1);
+    t->f->line[21].waits = false;
+    clock_advance(t->f->clock, 3 * 1000000);
+    assert_in_range(t->f->line[21].rises, 13, 14);
+}
+
 static void level_and_status(void **state)
 {
     struct hpet_test *t = *state;
@@ -171,6 +190,7 @@ int main(void)
         TEST(one_shot_edge),
         TEST(late_comparator_fires_at_once),
         TEST(periodic),
+        TEST(waiting_matches_are_owed),
         TEST(level_and_status),
         TEST(legacy_replacement),
         TEST(by_message),

@@ -58,6 +58,31 @@ static void rate_generator_keeps_time(void **state)
     assert_in_range(t->f->line[0].rises, 5999, 6001);
 }
 
+/* Edges that come while the first waits for its processor are caught up, a second's worth at most.
+ */
+static void waiting_edges_are_caught_up(void **state)
+{
+    struct pit_test *t = *state;
+
+    load(t->f, 0, 0x04, 11932);
+    unsigned before = t->f->line[0].rises;
+    ticks(t->f, 11932);
+    t->f->line[0].waits = true;
+    ticks(t->f, 20 * 11932);
+    assert_int_equal(t->f->line[0].rises, before + 1);
+    t->f->line[0].waits = false;
+    ticks(t->f, 11932);
+    assert_in_range(t->f->line[0].rises - before, 20, 23);
+    ticks(t->f, 39 * 11932);
+    assert_in_range(t->f->line[0].rises - before, 60, 62);
+
+    t->f->line[0].waits = true;
+    clock_advance(t->f->clock, 10 * NS_PER_SEC);
+    t->f->line[0].waits = false;
+    clock_advance(t->f->clock, 10 * NS_PER_SEC);
+    assert_in_range(t->f->line[0].rises - before, 1155, 1165); /* nine seconds are given up */
+}
+
 static void full_count_is_zero(void **state)
 {
     struct pit_test *t = *state;
@@ -216,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(rate_generator_keeps_time),
+        TEST(waiting_edges_are_caught_up),
         TEST(full_count_is_zero),
         TEST(one_shot_on_channel_0),
         TEST(counting_and_latching),

@@ -64,8 +64,10 @@ static void edge_and_priority(void **state)
     pulse(t, 5);
     pulse(t, 1);
     assert_true(t->f->line[0].level);
+    assert_true(i8259_pending(&t->pic, 1));
     assert_int_equal(in8(t->f, 0x20), 0x22);
     assert_int_equal(i8259_ack(&t->pic), 0x21);
+    assert_false(i8259_pending(&t->pic, 1));
     assert_false(t->f->line[0].level); /* 5 waits behind 1 */
     out8(t->f, 0x20, 0x0b);
     assert_int_equal(in8(t->f, 0x20), 0x02); /* ISR */

@@ -25,7 +25,8 @@ static int setup(void **state)
     }
     i8259_init(&t->pic, (struct irq){lapic_lint0, &t->bus, 0}, &t->f->trace);
     lapic_bus_init(&t->bus, t->vcpu, CPUS, t->f->clock, &t->pic, &t->f->trace);
-    ioapic_init(&t->ioapic, 1, (struct msi_sink){lapic_msi, &t->bus}, &t->f->trace);
+    ioapic_init(&t->ioapic, 1, (struct msi_sink){lapic_msi, &t->bus, lapic_msi_pending},
+                &t->f->trace);
     t->bus.eoi = ioapic_eoi;
     t->bus.eoi_opaque = &t->ioapic;
     bus_map(&t->f->mmio, &t->bus.region, PAGE);
@@ -383,8 +384,11 @@ static void ioapic_edge(void **state)
     io_write(t, 0x19, 2u << 24);
     io_write(t, 0x18, 0x34);
     assert_false(raised(t, 2)); /* an edge on a masked pin is lost */
+    assert_false(ioapic_pending(&t->ioapic, 4));
     ioapic_set(&t->ioapic, 4, true);
+    assert_true(ioapic_pending(&t->ioapic, 4));
     assert_int_equal(ack(t, 2), 0x34);
+    assert_false(ioapic_pending(&t->ioapic, 4)); /* in service: another edge has room in IRR */
     put(t, 2, 0xb0, 0);
     assert_false(raised(t, 2));
 }
