@@ -21,7 +21,8 @@ struct host_file {
     struct disk_file d;
     struct aio *aio; /* atomic; NULL until needed */
     bool no_uring;
-    pthread_mutex_t lock; /* guards making aio */
+    pthread_mutex_t lock; /* guards making aio, and what follows */
+    u64 data, data_end;   /* bytes that were no hole when last asked */
 };
 
 static int check_kind(const struct stat *st, struct err *e)
@@ -186,13 +187,24 @@ static int host_preallocate(struct file *f, u64 off, u64 len)
     return fallocate(h->d.fd, 0, (off_t)off, (off_t)len) < 0 ? -errno : 0;
 }
 
+/* Where room was preallocated, the host looks through the page cache for the end of the data, page
+ * by page: so it is asked once for each run of data, not once for each piece that is read.  What
+ * became a hole since then still reads as zeros. */
 static u64 host_hole(struct file *f, u64 off, u64 *end)
 {
     struct host_file *h = (struct host_file *)f;
     off_t data, hole;
+    bool known;
 
     *end = f->size;
     if (f->is_device || off >= f->size)
+        return 0;
+    pthread_mutex_lock(&h->lock);
+    known = off >= h->data && off < h->data_end;
+    if (known)
+        *end = min(h->data_end, f->size);
+    pthread_mutex_unlock(&h->lock);
+    if (known)
         return 0;
     data = lseek(h->d.fd, (off_t)off, SEEK_DATA);
     if (data < 0)
@@ -200,8 +212,13 @@ static u64 host_hole(struct file *f, u64 off, u64 *end)
     if ((u64)data > off)
         return (u64)data - off;
     hole = lseek(h->d.fd, (off_t)off, SEEK_HOLE);
-    if (hole > data)
+    if (hole > data) {
         *end = (u64)hole;
+        pthread_mutex_lock(&h->lock);
+        h->data = off;
+        h->data_end = (u64)hole;
+        pthread_mutex_unlock(&h->lock);
+    }
     return 0;
 }
 

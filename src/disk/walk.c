@@ -17,11 +17,13 @@ enum { BUFFER_ALIGN = 4096, TICK_MS = 100, AHEAD_MAX = 64 };
 
 struct walk_state {
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* somebody's turn came, a thread ended, or stop */
-    u64 off, end, index;    /* what comes next */
-    u64 turn;               /* index of the first that did not end */
-    u64 ended;              /* a bit for each of the AHEAD_MAX from there on */
-    u64 done;               /* bytes */
+    pthread_cond_t mine[AHEAD_MAX]; /* the turn of the piece with this index, modulo; or stop */
+    pthread_cond_t room;            /* pieces ended, or stop */
+    pthread_cond_t over;            /* a thread ended, or stop */
+    u64 off, end, index;            /* what comes next */
+    u64 turn;                       /* index of the first that did not end */
+    u64 ended;                      /* a bit for each of the AHEAD_MAX from there on */
+    u64 done;                       /* bytes */
     unsigned running;
     bool stop;
     int result;
@@ -35,7 +37,7 @@ static bool take(struct walk *w, struct walk_piece *p)
 
     pthread_mutex_lock(&s->lock);
     while (s->index - s->turn >= AHEAD_MAX && !s->stop)
-        pthread_cond_wait(&s->changed, &s->lock);
+        pthread_cond_wait(&s->room, &s->lock);
     if (s->stop || s->off >= s->end) {
         pthread_mutex_unlock(&s->lock);
         return false;
@@ -51,6 +53,16 @@ static bool take(struct walk *w, struct walk_piece *p)
     return true;
 }
 
+/* With the lock held. */
+static void stop(struct walk_state *s)
+{
+    s->stop = true;
+    for (unsigned i = 0; i < AHEAD_MAX; i++)
+        pthread_cond_broadcast(&s->mine[i]);
+    pthread_cond_broadcast(&s->room);
+    pthread_cond_broadcast(&s->over);
+}
+
 static void fail(struct walk *w, int result, const struct err *e)
 {
     struct walk_state *s = w->s;
@@ -60,8 +72,7 @@ static void fail(struct walk *w, int result, const struct err *e)
         s->result = result;
         s->err = *e;
     }
-    s->stop = true;
-    pthread_cond_broadcast(&s->changed);
+    stop(s);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -72,7 +83,7 @@ int walk_turn(struct walk *w, const struct walk_piece *p)
 
     pthread_mutex_lock(&s->lock);
     while (s->turn != p->index && !s->stop)
-        pthread_cond_wait(&s->changed, &s->lock);
+        pthread_cond_wait(&s->mine[p->index % AHEAD_MAX], &s->lock);
     r = s->stop ? -ECANCELED : 0;
     pthread_mutex_unlock(&s->lock);
     return r;
@@ -88,7 +99,8 @@ static void end_turn(struct walk *w, const struct walk_piece *p)
     if (s->ended & 1) {
         for (; s->ended & 1; s->ended >>= 1)
             s->turn++;
-        pthread_cond_broadcast(&s->changed);
+        pthread_cond_signal(&s->mine[s->turn % AHEAD_MAX]);
+        pthread_cond_broadcast(&s->room);
     }
     pthread_mutex_unlock(&s->lock);
 }
@@ -114,7 +126,7 @@ static void *worker(void *opaque)
     free(p.buf);
     pthread_mutex_lock(&s->lock);
     s->running--;
-    pthread_cond_broadcast(&s->changed);
+    pthread_cond_signal(&s->over);
     pthread_mutex_unlock(&s->lock);
     return NULL;
 }
@@ -141,7 +153,7 @@ static void watch(struct walk *w)
         t.tv_nsec += TICK_MS * 1000000;
         t.tv_sec += t.tv_nsec / 1000000000;
         t.tv_nsec %= 1000000000;
-        if (pthread_cond_timedwait(&s->changed, &s->lock, &t) != ETIMEDOUT || !w->tick)
+        if (pthread_cond_timedwait(&s->over, &s->lock, &t) != ETIMEDOUT || !w->tick)
             continue;
         pthread_mutex_unlock(&s->lock);
         if (!w->tick(w->opaque, __atomic_load_n(&s->done, __ATOMIC_RELAXED))) {
@@ -165,8 +177,11 @@ int walk_run(struct walk *w, struct err *e)
     pthread_mutex_init(&s.lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&s.changed, &monotonic);
+    pthread_cond_init(&s.over, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&s.room, NULL);
+    for (unsigned i = 0; i < AHEAD_MAX; i++)
+        pthread_cond_init(&s.mine[i], NULL);
     for (; n < jobs; n++) {
         pthread_mutex_lock(&s.lock);
         s.running++;
@@ -185,7 +200,10 @@ int walk_run(struct walk *w, struct err *e)
     for (unsigned i = 0; i < n; i++)
         pthread_join(thread[i], NULL);
     pthread_mutex_destroy(&s.lock);
-    pthread_cond_destroy(&s.changed);
+    pthread_cond_destroy(&s.over);
+    pthread_cond_destroy(&s.room);
+    for (unsigned i = 0; i < AHEAD_MAX; i++)
+        pthread_cond_destroy(&s.mine[i]);
     w->s = NULL;
     if (s.result && e)
         *e = s.err;
