@@ -131,11 +131,14 @@ int vm_check_processor(struct vm *vm, const struct save_in *in, struct err *e)
     if (!c || c->version != 1 || !c->len || c->data[c->len - 1])
         return err_set(e, EINVAL, "%s: processor: missing or of another version", save_path(in));
     const char *p = (const char *)c->data, *end = p + c->len;
+    unsigned i = 0; /* they were written in this order */
     for (p += strlen(p) + 1; p < end; p += strlen(p) + 1) {
-        unsigned i = 0;
-        while (i < FEAT_COUNT && strcmp(feature_names[i], p))
-            i++;
-        if (i == FEAT_COUNT || !cpuid_has(&m, (enum feature)i))
+        unsigned looked = 0;
+        while (looked < FEAT_COUNT && strcmp(feature_names[i], p)) {
+            i = (i + 1) % FEAT_COUNT;
+            looked++;
+        }
+        if (looked == FEAT_COUNT || !cpuid_has(&m, (enum feature)i))
             return err_set(e, EINVAL,
                            "%s: processor: the guest uses a processor with %.30s, which model "
                            "\"%s\" does not have on this host under engine %s",

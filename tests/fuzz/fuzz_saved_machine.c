@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A whole machine from a file whose tables hold anything: what is behind the checksums.  A machine
- * is made and saved once; each input changes bytes of that file's sections, loads it, and lets the
- * machine's devices run a little.
+ * A whole machine from a file whose tables hold anything: what is behind the checksums (the file
+ * itself is fuzz_savefile's).  A machine is made and saved once; each input changes bytes of the
+ * sections as they were read, loads them, and lets the machine's devices run a little.
  *
  * Input: changes {section (1 byte), offset (2), value (1)} up to a section of 255, then accesses
  * {port (2), value (1)}.
@@ -15,14 +15,20 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ACCESSES_MAX = 256, SECTIONS_END = 255 };
+enum { ACCESSES_MAX = 256, SECTIONS_END = 255, RECORD = 4, INPUT_MAX = 4096 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char *__asan_default_options(void);
+
+/* Each load copies some large tables: fresh pages for them would take longer than all else. */
+const char *__asan_default_options(void)
+{
+    return "quarantine_size_mb=4";
+}
 
 static struct {
     struct vm vm;
     struct pc *pc;
-    char path[64];
     struct save_in *plain;
 } f;
 
@@ -42,7 +48,7 @@ static void make_machine(void)
     struct cpu_config cpu = {.count = 2, .model = "max"};
     struct machine_config c;
     struct err e = {0};
-    char first[80];
+    char path[80];
 
     machine_config_init(&c);
     c.memory = 2 * MIB;
@@ -63,45 +69,43 @@ static void make_machine(void)
     BUG_ON(!f.pc || pc_open(f.pc, &f.vm, &c, &e));
     vm_pause(&f.vm);
     vm_reset_now(&f.vm);
-    snprintf(f.path, sizeof(f.path), "%s/wirt-fuzz-saved-%d",
-             access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm",
-             (int)getpid()); /* memory: no waiting */
-    snprintf(first, sizeof(first), "%s.0", f.path);
-    BUG_ON(pc_save(f.pc, first, &e));
-    BUG_ON(save_open(&f.plain, first, &e));
-    unlink(first);
+    snprintf(path, sizeof(path), "%s/wirt-fuzz-saved-%d",
+             access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm", (int)getpid());
+    BUG_ON(pc_save(f.pc, path, &e));
+    BUG_ON(save_open(&f.plain, path, &e));
+    unlink(path);
 }
 
-/* The plain file with the input's changes; what is left of the input. */
-static size_t write_changed(const u8 *p, size_t size)
-{
-    struct save_out *out;
-    const struct save_section *c;
-    unsigned n = 0;
-    size_t used = 0;
-    u8 *memory = calloc(1, save_memory_size(f.plain));
-    u8 *data[256] = {NULL};
+/* A byte of a section that an input changes, and what it was. */
+struct change {
+    u8 *at, was;
+};
 
-    BUG_ON(!memory || save_create(&out, f.path, NULL));
-    for (; n < SECTIONS_END && (c = save_at(f.plain, n)); n++)
-        if (c->data && (data[n] = malloc(c->len + 1)))
-            memcpy(data[n], c->data, c->len);
-    for (; used + 4 <= size && p[used] != SECTIONS_END; used += 4) {
-        unsigned i = p[used] % n;
-        c = save_at(f.plain, i);
-        if (data[i] && c->len)
-            data[i][le16_get(p + used + 1) % c->len] = p[used + 3];
+/* Changes the sections where they lie, behind the checksums; how many changes, and what is left of
+ * the input in *used. */
+static unsigned change(const u8 *p, size_t size, struct change *list, size_t *used)
+{
+    unsigned n = 0, sections = 0;
+
+    while (sections < SECTIONS_END && save_at(f.plain, sections))
+        sections++;
+    *used = 0;
+    for (; *used + RECORD <= size && p[*used] != SECTIONS_END; *used += RECORD) {
+        const struct save_section *c = save_at(f.plain, p[*used] % sections);
+        if (!c->len || !c->data || !strncmp(c->name, "memory", 6))
+            continue;
+        u8 *at = c->data + le16_get(p + *used + 1) % c->len;
+        list[n++] = (struct change){at, *at};
+        *at = p[*used + 3];
     }
-    for (unsigned i = 0; i < n; i++) {
-        c = save_at(f.plain, i);
-        if (data[i] && strncmp(c->name, "memory", 6))
-            save_put(out, c->name, c->version, data[i], c->len);
-        free(data[i]);
-    }
-    save_put_memory(out, memory, save_memory_size(f.plain), -1);
-    free(memory);
-    BUG_ON(save_commit(out, NULL));
-    return min(used + 1, size);
+    *used = min(*used + 1, size);
+    return n;
+}
+
+static void change_back(const struct change *list, unsigned n)
+{
+    while (n--)
+        *list[n].at = list[n].was;
 }
 
 static void run_a_little(const u8 *p, size_t size)
@@ -121,23 +125,69 @@ static void run_a_little(const u8 *p, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct save_in *in;
+    static struct change list[INPUT_MAX / RECORD];
     struct err e = {0};
+    size_t used;
 
     if (!f.pc)
         make_machine();
-    if (size > 4096)
+    if (size > INPUT_MAX)
         return 0;
-    size_t used = write_changed(data, size);
-    int r = save_open(&in, f.path, &e);
-    BUG_ON(r);
-    r = pc_load(f.pc, in, VM_MEMORY_NOW, &e);
+    unsigned n = change(data, size, list, &used);
+    int r = pc_load(f.pc, f.plain, VM_MEMORY_NOW, &e);
+    change_back(list, n);
     BUG_ON(r && (!e.msg[0] || strchr(e.msg, '\n')));
     if (!r)
         run_a_little(data + used, size - used);
-    save_close(in);
-    unlink(f.path);
     /* The loop may have been asked to end: the next one begins anew. */
     __atomic_store_n(&f.vm.end, VM_RUNNING, __ATOMIC_RELEASE);
     return 0;
+}
+
+/* ---------------------------------------------------------------- mutations -- */
+
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max) __attribute__((weak));
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed);
+
+static u32 next(u32 *seed)
+{
+    *seed = *seed * 1664525 + 1013904223;
+    return *seed >> 8;
+}
+
+/* Bytes of a section, any length of section being likely to be hit: often near its beginning,
+ * often a whole little-endian number with a value at some limit. */
+static size_t make_records(u8 *p, u32 *seed)
+{
+    static const u64 limits[] = {0,          1,         2,          0x7f,
+                                 0x80,       0xff,      0xffff,     INT32_MAX,
+                                 UINT32_MAX, INT64_MAX, UINT64_MAX, UINT64_MAX - 1};
+    unsigned width = 1u << next(seed) % 4, section = next(seed) % SECTIONS_END;
+    unsigned at = next(seed) % 4 ? next(seed) % 2048 : next(seed) % 65536;
+    u64 v = limits[next(seed) % ARRAY_SIZE(limits)];
+
+    if (next(seed) % 4 == 0)
+        v = (u64)next(seed) << 32 | next(seed);
+    for (unsigned i = 0; i < width; i++, p += RECORD, v >>= 8) {
+        p[0] = (u8)section;
+        le16_put(p + 1, (u16)((at & ~(width - 1)) + i));
+        p[3] = (u8)v;
+    }
+    return (size_t)width * RECORD;
+}
+
+/* Half of the time libFuzzer's own; else a number more among the changes. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    u8 more[8 * RECORD];
+    u32 s = seed;
+
+    if (next(&s) % 2 && LLVMFuzzerMutate)
+        return LLVMFuzzerMutate(data, size, max);
+    size_t n = make_records(more, &s);
+    if (size + n > max)
+        return size;
+    memmove(data + n, data, size);
+    memcpy(data, more, n);
+    return size + n;
 }
