@@ -46,6 +46,7 @@ static int open_m2p(struct xen_pv *pv, struct err *e)
     pv->tables = mem_alloc(&x->vm->mem, PV_TABLE_FRAMES * PAGE_SIZE);
     if (m == MAP_FAILED || !pv->tables)
         return err_set(e, ENOMEM, "Xen interface: no memory for its tables");
+    memset(m, 0xff, pv->m2p_size); /* what is no frame of the guest's stays INVALID_M2P_ENTRY */
     pv->m2p = m;
     pv->m2p_region =
         (struct region){.name = "Xen machine-to-physical table", .size = pv->m2p_size, .hva = m};
@@ -92,8 +93,8 @@ void pv_reset(struct xen *x)
     if (!pv)
         return;
     memset(pv->page, 0, pv->frames * sizeof(*pv->page));
-    for (u64 i = 0; i < pv->m2p_size / sizeof(u64); i++)
-        pv->m2p[i] = i < pv->frames ? i : UINT64_MAX;
+    for (u64 i = 0; i < pv->frames; i++)
+        pv->m2p[i] = i;
     make_tables(pv);
     pv->clock = 1;
     pv->next_free = 0;
@@ -149,20 +150,30 @@ void xen_pv_hypercall_page(u8 *page)
     }
 }
 
+bool pv_share_page(struct xen *x, u64 mfn, unsigned which)
+{
+    u8 *p = guest_page_hold(x, mfn);
+
+    if (p)
+        x->special[which] = p;
+    return p;
+}
+
 /* The builder's tables are checked like anybody's. */
 int xen_pv_start(struct xen *x, u64 root, u64 store, u64 console, struct err *e)
 {
     struct xen_pv *pv = x->pv;
     struct pv_vcpu *v = &pv->vcpu[0];
 
-    x->special[XEN_SPECIAL_STORE] = pv_frame(pv, store);
-    x->special[XEN_SPECIAL_CONSOLE] = pv_frame(pv, console);
     pv_lock(pv);
     int r = pv_type_get(pv, root, PT_L4);
     if (!r) {
         pv->page[root].pinned = true;
         r = pv_type_get(pv, root, PT_L4);
     }
+    if (!r && !(pv_share_page(x, store, XEN_SPECIAL_STORE) &&
+                pv_share_page(x, console, XEN_SPECIAL_CONSOLE)))
+        r = -XEN_EINVAL;
     pv_unlock(pv);
     if (r)
         return err_set(e, EINVAL, "the kernel's first page tables are refused (%d)", r);

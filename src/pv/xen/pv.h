@@ -70,9 +70,9 @@ struct pv_vcpu {
     bool initialised;
     struct pv_context *context; /* VCPUOP_initialise: taken when it starts */
     u64 flushed;                /* pv.clock at its last flush of the whole TLB */
-    u32 inside;         /* atomic: it runs Xen's code, and looks at its events before the guest's */
-    bool diverted;      /* pv_write.c: an instruction is being tried */
-    u8 copy[PAGE_SIZE]; /* what it writes to */
+    u32 inside;    /* atomic: it runs Xen's code, and looks at its events before the guest's */
+    bool diverted; /* pv_write.c: an instruction is being tried */
+    u64 copy[PAGE_SIZE / 8]; /* what it writes to */
 };
 
 struct xen_pv {
@@ -203,6 +203,9 @@ static inline u64 pv_status_frame(const struct xen *x, u32 i)
     return x->pv->heap_frame + PV_HEAP_STATUS + i;
 }
 
+/* A page of the guest's (XEN_SPECIAL_*) that Xen's side writes, and that is no table meanwhile;
+ * false: it is one. */
+bool pv_share_page(struct xen *x, u64 mfn, unsigned which);
 int pv_open(struct xen *x, struct err *e);
 void pv_reset(struct xen *x);
 void pv_close(struct xen *x);

@@ -185,6 +185,8 @@ static int table_check(struct xen_pv *pv, u64 mfn, enum pv_type level)
 {
     u64 *t = (u64 *)pv_frame(pv, mfn);
 
+    if (level == PT_L4 && !mfn) /* as a root, 0 means that there is none */
+        return -XEN_EINVAL;
     for (unsigned i = 0; i < 512; i++) {
         if (!is_guest_slot(level, i))
             continue;

@@ -58,12 +58,12 @@ bool pv_table_write(struct pv_vcpu *v, struct cpu *c)
     memcpy(v->copy, before, sizeof(before));
     memcpy(gpr, c->s.gpr, sizeof(gpr));
     v->diverted = true;
-    ring3_divert(c, align_down(lin, PAGE_SIZE), v->copy);
+    ring3_divert(c, align_down(lin, PAGE_SIZE), (u8 *)v->copy);
     interp_exec(c, &i);
     if (v->diverted) { /* it went through */
         v->diverted = false;
         ring3_divert(c, 0, NULL);
-        int r = carry_over(pv, mfn, before, (const u64 *)v->copy);
+        int r = carry_over(pv, mfn, before, v->copy);
         if (r) {
             memcpy(c->s.gpr, gpr, sizeof(gpr));
             c->s.rip = rip;
