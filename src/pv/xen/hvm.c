@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * hvm_op: parameters by which guest and machine find each other's pages and ports, and the upcall
- * vector (hvm/hvm_op.h, hvm/params.h).
+ * vector (hvm/hvm_op.h, hvm/params.h).  None of it is for PV guests, whose start_info says all
+ * that.
  */
 #include "pv/xen/internal.h"
 
@@ -126,6 +127,8 @@ s64 xen_hvm_op(struct xen_call *k)
 {
     u64 now;
 
+    if (k->x->pv)
+        return -XEN_EINVAL;
     switch ((u32)k->a[0]) {
     case HVMOP_set_param:
         return set_param(k);

@@ -3,7 +3,7 @@
  * Who we are: CPUID leaves (arch-x86/cpuid.h), the MSR that fills the hypercall page, and the call
  * xen_version (version.h).
  */
-#include "pv/xen/internal.h"
+#include "pv/xen/pv.h"
 
 #include "base/endian.h"
 
@@ -14,6 +14,7 @@ enum { LEAVES = 5, MSR_PAGES = 1, SLOT = 32 };
 #define MSR_HYPERCALL 0x40000000u
 
 enum {
+    FEAT1_MMU_PT_UPDATE_PRESERVE_AD = 1 << 0,
     HVM_CPUID_X2APIC_VIRT = 1 << 1,
     HVM_CPUID_VCPU_ID_PRESENT = 1 << 3,
     HVM_CPUID_DOMID_PRESENT = 1 << 4,
@@ -67,17 +68,22 @@ bool xen_cpuid(void *opaque, struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
     case 2:
         r[0] = MSR_PAGES;
         r[1] = MSR_HYPERCALL;
+        r[2] = x->pv ? FEAT1_MMU_PT_UPDATE_PRESERVE_AD : 0;
         break;
     case 3:
         leaf_time(x, v, sub, r);
         break;
-    case 4:
+    case 4: /* zero for a PV guest, which would ask for an upcall vector else */
+        if (x->pv)
+            break;
         r[0] = HVM_CPUID_X2APIC_VIRT | HVM_CPUID_VCPU_ID_PRESENT | HVM_CPUID_DOMID_PRESENT |
                HVM_CPUID_UPCALL_VECTOR;
         r[1] = v->index;
         r[2] = XEN_DOMID_GUEST;
         break;
-    case 5:
+    case 5: /* PV: how wide machine addresses are */
+        if (x->pv)
+            r[1] = (u32)(64 - __builtin_clzll(x->pv->m2p_frame)) + PAGE_SHIFT;
         break;
     default:
         return false;
