@@ -1,24 +1,48 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is saved of a Xen PVH guest's machine: its memory, processors and local APICs, and the few
- * numbers of struct xen_saved.  Event channels, grants, the store and rings are not: the guest has
- * let go of them and makes them anew, as after `xl restore`.
+ * What is saved of the machine of a Xen guest without a PC: its memory, processors and local APICs,
+ * the few numbers of struct xen_saved, and a classic PV guest's page tables.  Event channels,
+ * grants, the store and rings are not: the guest has let go of them and makes them anew, as after
+ * `xl restore`.
  */
 #include "board/xen_state.h"
 
 #include "core/lazymem.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int check_saveable(struct xen_pvh *m, struct err *e)
 {
     int r = 0;
 
-    if (m->cfg.xen == XEN_PV)
-        return err_set(e, ENOTSUP, "a classic PV guest cannot be saved");
     for (unsigned i = 0; i < m->cfg.ndisks && !r; i++)
         r = vm_check_kept(&m->cfg.disk[i], e);
+    return r;
+}
+
+/* A classic PV guest's page tables and processors. */
+static int put_pv(struct xen_pvh *m, struct save_out *s, struct err *e)
+{
+    struct xen_pv_saved pv;
+    struct xen_pv_saved_vcpu *v = malloc(sizeof(*v));
+    char name[SAVE_NAME_MAX];
+    u64 len = 0;
+    u8 *frames = xen_pv_save_frames(m->xen, &len);
+    int r = v && frames ? 0 : err_set(e, ENOMEM, "out of memory");
+
+    xen_pv_save(m->xen, &pv);
+    vm_put_table(s, "xen.pv", &xen_pv_saved_state, &pv);
+    for (unsigned i = 0; !r && i < m->vm->ncpus; i++) {
+        xen_pv_save_vcpu(m->xen, i, v);
+        snprintf(name, sizeof(name), "xen.vcpu.%u", i);
+        vm_put_table(s, name, &xen_pv_saved_vcpu_state, v);
+    }
+    if (!r)
+        save_put(s, "xen.frames", 1, frames, len);
+    free(frames);
+    free(v);
     return r;
 }
 
@@ -47,8 +71,11 @@ static int put_all(struct xen_pvh *m, struct save_out *s, struct err *e)
     }
     vm_put_table(s, "xen", &xen_saved_state, &saved);
     save_put(s, "xen.pages", 1, pages, len);
-    vm_put_memory(m->vm, s);
-    return 0;
+    if (m->cfg.xen == XEN_PV)
+        r = put_pv(m, s, e);
+    if (!r)
+        vm_put_memory(m->vm, s);
+    return r;
 }
 
 int xen_pvh_save(struct xen_pvh *m, const char *path, struct err *e)
@@ -71,14 +98,22 @@ int xen_pvh_save(struct xen_pvh *m, const char *path, struct err *e)
     return save_commit(s, e);
 }
 
+static bool is_domain_section(const struct xen_pvh *m, const char *name)
+{
+    bool pv =
+        !strcmp(name, "xen.pv") || !strcmp(name, "xen.frames") || !strncmp(name, "xen.vcpu.", 9);
+
+    return !strcmp(name, "xen") || !strcmp(name, "xen.pages") || (pv && m->cfg.xen == XEN_PV);
+}
+
 static int check_sections(struct xen_pvh *m, const struct save_in *in, struct err *e)
 {
     const struct save_section *c;
     int r = check_saveable(m, e);
 
     for (unsigned i = 0; !r && (c = save_at(in, i)); i++)
-        if (!vm_state_section(c->name) && strcmp(c->name, "machine") && strcmp(c->name, "xen") &&
-            strcmp(c->name, "xen.pages") && strncmp(c->name, "lapic.", 6))
+        if (!vm_state_section(c->name) && strcmp(c->name, "machine") &&
+            !is_domain_section(m, c->name) && strncmp(c->name, "lapic.", 6))
             r = err_set(e, EINVAL, "%s: %s: this machine has no such part", save_path(in), c->name);
     for (unsigned i = 0; !r && i < m->nblks; i++)
         r = vm_check_disk(in, m->blk[i], i, e);
@@ -113,6 +148,28 @@ static int load_domain(struct xen_pvh *m, const struct save_in *in, struct err *
     return 0;
 }
 
+static int load_pv(struct xen_pvh *m, const struct save_in *in, struct err *e)
+{
+    const struct save_section *frames = save_find(in, "xen.frames");
+    struct xen_pv_saved pv = {0};
+    struct xen_pv_saved_vcpu *v = calloc(m->vm->ncpus, sizeof(*v));
+    char name[SAVE_NAME_MAX];
+    int r = v ? vm_get_table(in, "xen.pv", &xen_pv_saved_state, &pv, e)
+              : err_set(e, ENOMEM, "out of memory");
+
+    for (unsigned i = 0; !r && i < m->vm->ncpus; i++) {
+        snprintf(name, sizeof(name), "xen.vcpu.%u", i);
+        r = vm_get_table(in, name, &xen_pv_saved_vcpu_state, &v[i], e);
+    }
+    if (!r && (!frames || frames->version != 1))
+        r = err_set(e, EINVAL, "%s: xen.frames: missing or of another version", save_path(in));
+    if (!r && xen_pv_load(m->xen, &pv, v, frames->data, frames->len))
+        r = err_set(e, EINVAL, "%s: xen.frames: the guest's page tables lead out of its memory",
+                    save_path(in));
+    free(v);
+    return r;
+}
+
 int xen_pvh_load(struct xen_pvh *m, const struct save_in *in, enum vm_memory how, struct err *e)
 {
     struct vm *vm = m->vm;
@@ -133,6 +190,8 @@ int xen_pvh_load(struct xen_pvh *m, const struct save_in *in, enum vm_memory how
         r = vm_get_cpus(vm, in, e);
     if (!r)
         r = load_domain(m, in, e);
+    if (!r && m->cfg.xen == XEN_PV)
+        r = load_pv(m, in, e);
     if (!r)
         vm->restored = true;
     return r;

@@ -23,14 +23,14 @@ def look(m, server, digest):
     m.run("seq 1 20000 | sort -rn | head -n 1 | grep -x 20000", 60)
 
 
-def saved(cpus, times):
+def saved(cpus, times, mode="pvh"):
     kernel, initrd = guest("cloud")
     data = os.urandom(4 << 20)
     digest = hashlib.sha256(data).hexdigest()
     with Scratch() as d, Server(data) as server:
         disk, file = os.path.join(d, "disk.img"), os.path.join(d, "saved")
         tool("truncate", "-s", "64M", disk)
-        args = ("--pv", "xen", "--kernel", kernel, "--initrd", initrd, "--append", "console=hvc0 panic=-1", "--cpus", cpus,
+        args = ("--pv", "xen,mode=" + mode, "--kernel", kernel, "--initrd", initrd, "--append", "console=hvc0 panic=-1", "--cpus", cpus,
                 "--memory", "512M", "--disk", disk, "--net", "user")
         socket = os.path.join(d, "qmp")
         for turn in range(times + 1):
@@ -79,7 +79,9 @@ def not_saved():
 
 
 TESTS = [
-    ("xen saved", lambda: saved(1, 1), False),
-    ("xen saved, 4 cpus", lambda: saved(4, 3), True),
+    ("xen saved, pvh", lambda: saved(1, 1), False),
+    ("xen saved, pvh, 4 cpus", lambda: saved(4, 3), True),
+    ("xen saved, pv", lambda: saved(1, 1, "pv"), False),
+    ("xen saved, pv, 4 cpus", lambda: saved(4, 3, "pv"), True),
     ("xen not saved", not_saved, False),
 ]

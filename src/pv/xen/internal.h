@@ -103,6 +103,7 @@ struct xen {
 
     u8 suspend;                 /* suspend.c's; atomic */
     struct vcpu *suspended_cpu; /* which waits in its call */
+    u64 suspended_info;         /* PV: the frame of its start_info */
     struct loop_job suspended;
     void (*on_suspended)(void *opaque);
     void *on_suspended_opaque;

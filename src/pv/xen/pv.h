@@ -182,10 +182,17 @@ bool pv_table_write(struct pv_vcpu *v, struct cpu *c);
 
 /* VCPUOP_initialise and others; -XEN_ENOSYS: none of these. */
 s64 pv_vcpu_op(struct xen_call *k, struct xen_vcpu *to);
-/* On the vCPU's thread: VCPUOP_up has come. */
 /* The GDT from these frames; 0 or -XEN_EINVAL. */
 int pv_gdt_load(struct pv_vcpu *v, const u64 *frame, u32 entries);
+/* What VCPUOP_initialise said of the registers, if it has not been taken yet. */
+void pv_vcpu_begin(struct pv_vcpu *v, struct cpu_state *s);
+/* On the vCPU's thread: VCPUOP_up has come. */
 void pv_vcpu_start(struct pv_vcpu *v, struct cpu *c);
+
+/* ---- pv_state.c ---- */
+
+/* Before processors are saved: what waits for their threads goes into their state. */
+void pv_settle(struct xen *x);
 
 /* ---- pv_memory.c ---- */
 

@@ -123,22 +123,27 @@ static void load_regs(struct cpu_state *s, const struct pv_user_regs *r)
     s->rflags = (r->rflags & (FLAGS_ARITH | FLAG_DF)) | FLAG_IF | FLAG_1;
 }
 
-void pv_vcpu_start(struct pv_vcpu *v, struct cpu *c)
+void pv_vcpu_begin(struct pv_vcpu *v, struct cpu_state *s)
 {
     struct pv_context *x = v->context;
 
+    if (!x)
+        return;
+    xen_pv_state(s);
+    load_regs(s, &x->regs);
+    s->seg[FS].base = x->fs_base;
+    s->seg[GS].base = x->gs_base_kernel;
+    s->kernel_gs_base = x->gs_base_user;
+    s->cr3 = v->kernel_l4 << PAGE_SHIFT;
+    v->cr4 = CR4_PAE;
     v->context = NULL;
+    free(x);
+}
+
+void pv_vcpu_start(struct pv_vcpu *v, struct cpu *c)
+{
+    pv_vcpu_begin(v, &c->s);
     c->s.wait_sipi = c->s.halted = false;
-    if (x) {
-        xen_pv_state(&c->s);
-        load_regs(&c->s, &x->regs);
-        c->s.seg[FS].base = x->fs_base;
-        c->s.seg[GS].base = x->gs_base_kernel;
-        c->s.kernel_gs_base = x->gs_base_user;
-        c->s.cr3 = v->kernel_l4 << PAGE_SHIFT;
-        v->cr4 = CR4_PAE;
-        free(x);
-    }
     mmu_flush_all(c);
     cpu_derive(c);
     trace(&c->vm->trace, xen, "cpu%u: up at %llx", c->vcpu->index, (unsigned long long)c->s.rip);

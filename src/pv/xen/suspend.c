@@ -8,13 +8,12 @@
  *        store is new; what it was it builds again
  *     1  it was cancelled, and everything is as it was
  *
- * So a saved machine holds memory and processors, and nothing of what is in this folder but which
- * pages the balloon has taken.  The saved instruction pointer is at the call, which the vCPU makes
- * anew.
+ * So a saved machine holds memory and processors, and of what is in this folder only which pages
+ * the balloon has taken, and a classic PV guest's processors and page tables (pv_state.c).  The
+ * saved instruction pointer is at the call, which the vCPU makes anew.
  */
-#include "pv/xen/internal.h"
-
 #include "pv/xen/blkback.h"
+#include "pv/xen/pv.h"
 #include "pv/xen/xenbus.h"
 
 #include <errno.h>
@@ -39,8 +38,11 @@ s64 suspend_call(struct xen_call *k)
 
     if (move(x, RESUMED, NONE))
         return 0;
+    if (x->pv && !pv_page(x->pv, k->a[2]))
+        return -XEN_EINVAL;
     if (move(x, ASKED, WAITING)) {
         x->suspended_cpu = k->v->vcpu;
+        x->suspended_info = k->a[2];
         loop_post(x->vm->loop, &x->suspended);
     }
     if (state_of(x) == WAITING) {
@@ -67,7 +69,7 @@ bool xen_suspend(struct xen *x, void (*done)(void *opaque), void *opaque)
     x->on_suspended = done;
     x->on_suspended_opaque = opaque;
     x->suspended = (struct loop_job){.fn = is_suspended, .opaque = x};
-    if (x->pv || !move(x, NONE, ASKED))
+    if (!move(x, NONE, ASKED))
         return false;
     xen_shutdown_guest(x, "suspend");
     return true;
@@ -109,6 +111,8 @@ u8 *xen_save(struct xen *x, struct xen_saved *s, u64 *len)
     for (unsigned i = 0; i < x->nvcpus; i++)
         s->down |= (u64)x->vcpu[i].down << i;
     blkback_drain_all(x);
+    if (x->pv)
+        pv_settle(x);
     *len = (x->ram_frames / 64 + 1) * sizeof(u64);
     return (u8 *)x->populated;
 }

@@ -89,6 +89,38 @@ u8 *xen_save(struct xen *x, struct xen_saved *s, u64 *len);
 /* A new domain around a saved guest: with its memory and the clock in place.  -EINVAL: it is of
  * another size. */
 int xen_load(struct xen *x, const struct xen_saved *s, const u8 *pages, u64 len);
+
+/* The same of a suspended classic PV guest, beside that. */
+enum { XEN_PV_TRAPS = 256, XEN_PV_ENTRIES = 5, XEN_PV_GDT_FRAMES = 14 };
+struct xen_pv_saved {
+    u64 start_info; /* frame */
+    u32 assist;     /* vm_assist */
+};
+struct xen_pv_saved_vcpu {
+    u8 kernel, up, initialised; /* kernel: it, not a program, was running */
+    u64 kernel_l4, user_l4;     /* frames, 0 = none */
+    u64 kernel_sp, cr4;
+    u8 iopl;
+    u64 trap_ip[XEN_PV_TRAPS];
+    u16 trap_cs[XEN_PV_TRAPS];
+    u8 trap_dpl[XEN_PV_TRAPS], trap_masks[XEN_PV_TRAPS];
+    u64 entry[XEN_PV_ENTRIES];
+    u8 entry_masks[XEN_PV_ENTRIES];
+    u64 gdt[XEN_PV_GDT_FRAMES]; /* frames */
+    u32 gdt_entries;
+    u64 ldt_base;
+    u32 ldt_entries;
+};
+extern const struct state_desc xen_pv_saved_state, xen_pv_saved_vcpu_state;
+void xen_pv_save(struct xen *x, struct xen_pv_saved *s);
+void xen_pv_save_vcpu(struct xen *x, unsigned i, struct xen_pv_saved_vcpu *s);
+/* What the frames are, *len bytes; to be freed; NULL: no memory. */
+u8 *xen_pv_save_frames(struct xen *x, u64 *len);
+/* After xen_load(), with the processors' state in place; v: one a vCPU.  -EINVAL: the guest's
+ * tables do not pass the checks that every table must. */
+int xen_pv_load(struct xen *x, const struct xen_pv_saved *s, const struct xen_pv_saved_vcpu *v,
+                const u8 *frames, u64 len);
+
 /* The machine stood still for so many ns of the host's time. */
 void xen_stood(struct xen *x, u64 ns);
 

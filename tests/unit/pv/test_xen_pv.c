@@ -7,6 +7,8 @@
 
 #include "pv_domain.h"
 
+#include <errno.h>
+
 enum { ARGS = 0x10000, SPARE = 32 }; /* a page for arguments, and the first frame for the test */
 
 static int open_domain(void **state)
@@ -153,6 +155,8 @@ static void test_levels(void **state)
     assert_int_equal(ext(d, MMUEXT_NEW_USER_BASEPTR, D, 0), 0);
     assert_int_equal(ext(d, MMUEXT_NEW_USER_BASEPTR, C, 0), -XEN_EINVAL);
     assert_int_equal(ext(d, MMUEXT_NEW_BASEPTR, SPARE + 9, 0), -XEN_EINVAL);
+    assert_int_equal(readonly(d, 0), 0);
+    assert_int_equal(ext(d, MMUEXT_NEW_BASEPTR, 0, 0), -XEN_EINVAL);
     assert_int_equal(ext(d, MMUEXT_UNPIN_TABLE, D, 0), 0);
     assert_true(pv_audit(d, false));
     assert_int_equal(ext(d, MMUEXT_NEW_USER_BASEPTR, 0, 0), 0);
@@ -303,7 +307,69 @@ static void test_holders(void **state)
     assert_int_equal(pv_do(d, HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, ARGS, 0), -XEN_EINVAL);
     assert_int_equal(pv_do(d, HYPERVISOR_vcpu_op, VCPUOP_is_up, 1, 0, 0), 0);
     assert_int_equal(pv_do(d, HYPERVISOR_vcpu_op, VCPUOP_is_up, 0, 0, 0), 1);
+    assert_int_equal(readonly(d, PV_STORE), 0); /* nor what was shared from the start */
+    assert_int_equal(readonly(d, PV_CONSOLE), 0);
+    assert_int_equal(ext(d, MMUEXT_PIN_L1_TABLE, PV_STORE, 0), -XEN_EINVAL);
+    assert_int_equal(ext(d, MMUEXT_PIN_L1_TABLE, PV_CONSOLE, 0), -XEN_EINVAL);
     xen_reset(d->x); /* nobody holds anything any more */
+    pv_domain_start(d);
+}
+
+static int load(struct domain *d, const struct xen_pv_saved *s, const struct xen_pv_saved_vcpu *v,
+                const u8 *frames, u64 len)
+{
+    xen_reset(d->x);
+    return xen_pv_load(d->x, s, v, frames, len);
+}
+
+/* What a suspended guest's frames were used as comes back, and is not taken from the file. */
+static void test_saved(void **state)
+{
+    enum { TABLE = SPARE, AWAY, INFO, OWN_NUMBER = 5000 };
+    struct domain *d = *state;
+    struct xen_pv *pv = d->x->pv;
+    struct pv_start_info *info = (struct pv_start_info *)pv_table_of(d, INFO);
+    const struct xen_pv_saved saved = {INFO, 0};
+    struct xen_pv_saved_vcpu v[2];
+    u64 len;
+
+    pv_cpu_of(d, 1)->s.wait_sipi = true;
+    assert_int_equal(readonly(d, TABLE), 0);
+    pv_table_of(d, TABLE)[3] = pte(SPARE + 8, PTE_RW);
+    assert_int_equal(ext(d, MMUEXT_PIN_L1_TABLE, TABLE, 0), 0);
+    assert_int_equal(update(d, at(PV_CONSOLE, 0) | MMU_MACHPHYS_UPDATE, OWN_NUMBER), 0);
+    assert_int_equal(remap(d, AWAY, 0), 0);
+    pv->page[AWAY].given = true;
+    pv->m2p[AWAY] = UINT64_MAX;
+    info->store_mfn = PV_STORE; /* as the guest's own numbers */
+    info->console_mfn = OWN_NUMBER;
+    for (unsigned i = 0; i < 2; i++)
+        xen_pv_save_vcpu(d->x, i, &v[i]);
+    u8 *frames = xen_pv_save_frames(d->x, &len);
+    assert_non_null(frames);
+    assert_int_equal(len, PV_RAM_FRAMES + 16);
+
+    assert_int_equal(load(d, &saved, v, frames, len), 0);
+    assert_true(pv_audit(d, false));
+    assert_true(pv->page[TABLE].pinned && pv->page[TABLE].type == PT_L1);
+    assert_true(pv->page[AWAY].given && pv->m2p[AWAY] == UINT64_MAX);
+    assert_int_equal(pv->m2p[PV_CONSOLE], OWN_NUMBER);
+    assert_int_equal(info->store_mfn, PV_STORE);
+    assert_int_equal(info->console_mfn, PV_CONSOLE);
+    assert_int_equal(info->store_evtchn, d->x->param[HVM_PARAM_STORE_EVTCHN]);
+    assert_int_equal(d->x->current_pages, PV_RAM_FRAMES - 1);
+
+    assert_int_equal(load(d, &saved, v, frames, len - 1), -EINVAL);
+    frames[SPARE + 8] = PT_L1; /* what is mapped for writing is no page table */
+    assert_int_equal(load(d, &saved, v, frames, len), -EINVAL);
+    frames[SPARE + 8] = 0;
+    pv_table_of(d, TABLE)[4] = pte(pv->table_frame, 0); /* nor may one lead there */
+    assert_int_equal(load(d, &saved, v, frames, len), -EINVAL);
+    pv_table_of(d, TABLE)[4] = 0;
+    v[0].trap_ip[14] = BIT64(47);
+    assert_int_equal(load(d, &saved, v, frames, len), -EINVAL);
+    free(frames);
+    xen_reset(d->x);
     pv_domain_start(d);
 }
 
@@ -311,9 +377,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_domain, close_domain)
     const struct CMUnitTest tests[] = {
-        TEST(test_builder),     TEST(test_frames),   TEST(test_pin),
-        TEST(test_levels),      TEST(test_preserve), TEST(test_lists),
-        TEST(test_descriptors), TEST(test_balloon),  TEST(test_holders),
+        TEST(test_builder),  TEST(test_frames), TEST(test_pin),         TEST(test_levels),
+        TEST(test_preserve), TEST(test_lists),  TEST(test_descriptors), TEST(test_balloon),
+        TEST(test_holders),  TEST(test_saved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
