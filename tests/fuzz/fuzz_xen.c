@@ -11,11 +11,14 @@
  *                state; a look at the screen, and a key
  *     0xf0-0xff  reset
  */
+#define DOMAIN_RAM   (256 * KIB) /* all of it is cleared for each input */
+#define DOMAIN_TURNS 8
 #include "../unit/pv/domain.h"
 
 #include "base/endian.h"
 #include "core/display.h"
 #include "pv/xen/xenbus.h"
+#include "xen_fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -134,7 +137,7 @@ static void step(struct domain *d, const u8 *s)
     } else if (s[0] < 0xf0) {
         front_end(d, s);
     } else {
-        xen_reset(d->x);
+        fuzz_reset(d);
     }
 }
 
@@ -167,8 +170,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         domain_open(d, 2, &c);
     }
     lapic_bus_reset(&d->lapics);
-    xen_reset(d->x);
-    memset(d->vm.mem.hva, 0, 0x20000);
+    fuzz_reset(d);
+    memset(d->vm.mem.hva, 0, DOMAIN_RAM);
     place_table(d);
     d->vm.end = VM_RUNNING;
     for (unsigned i = 0; i < STEPS_MAX && size >= STEP; i++, data += STEP, size -= STEP)

@@ -14,10 +14,13 @@
  *
  * After each step every frame must have exactly the uses that can be counted (pv_audit()).
  */
+#define DOMAIN_RAM   (256 * KIB) /* all of it is cleared for each input */
+#define DOMAIN_TURNS 8
 #include "../unit/pv/pv_domain.h"
 
 #include "base/endian.h"
 #include "cpu/interp.h"
+#include "xen_fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -148,7 +151,7 @@ static void balloon(struct run *r, const u8 *s)
 
 static void restart(struct run *r)
 {
-    xen_reset(r->d.x);
+    fuzz_reset(&r->d);
     pv_domain_start(&r->d);
     for (unsigned i = 0; i < r->d.vm.ncpus; i++)
         pv_cpu_of(&r->d, i)->triple_fault = false;

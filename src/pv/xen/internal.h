@@ -203,6 +203,10 @@ s64 memory_each_extent(struct xen_call *k, memory_extent_fn *one);
 void memory_reset(struct xen *x);
 void memory_close(struct xen *x);
 
+/* xen_reset(); keep_store: its nodes are those of a reset domain already, as whoever resets often
+ * may know. */
+void xen_reset_but(struct xen *x, bool keep_store);
+
 /* suspend.c: SCHEDOP_shutdown with SHUTDOWN_suspend. */
 s64 suspend_call(struct xen_call *k);
 void suspend_reset(struct xen *x);

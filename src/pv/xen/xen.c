@@ -86,7 +86,7 @@ int xen_open(struct xen **out, struct vm *vm, struct lapic_bus *lapics, const st
     return 0;
 }
 
-void xen_reset(struct xen *x)
+void xen_reset_but(struct xen *x, bool keep_store)
 {
     suspend_reset(x);
     xenbus_disconnect_all(x);
@@ -96,10 +96,16 @@ void xen_reset(struct xen *x)
     evtchn_reset(x);
     hvm_reset(x);
     time_wallclock(x);
-    xenstore_reset(x);
+    xenstore_reset(x, keep_store);
     console_reset(x->console);
-    xenbus_reset(x);
+    if (!keep_store)
+        xenbus_reset(x);
     pv_reset(x);
+}
+
+void xen_reset(struct xen *x)
+{
+    xen_reset_but(x, false);
 }
 
 void xen_close(struct xen *x)

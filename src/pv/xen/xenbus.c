@@ -108,7 +108,6 @@ static void make_device(struct xenbus_dev *d)
     xenbus_back_write(d, "frontend", "%s", d->front);
     xenbus_back_write(d, "frontend-id", "%u", (unsigned)XEN_DOMID_GUEST);
     xenbus_back_write(d, "online", "1");
-    d->ops->announce(d);
     xs_write(s, d->front, "%s", "");
     xs_perms(s, d->front, "n1,r0");
     const struct {
@@ -118,8 +117,7 @@ static void make_device(struct xenbus_dev *d)
         snprintf(path, sizeof(path), "%s/%s", d->front, nodes[i].name);
         xs_write(s, path, "%s", nodes[i].value);
     }
-    set_state(d, XenbusStateInitWait);
-    snprintf(path, sizeof(path), "%s/state", d->front);
+    snprintf(path, sizeof(path), "%s/state", d->front); /* front_changed() does the rest */
     xs_write(s, path, "%d", XenbusStateInitialising);
 }
 

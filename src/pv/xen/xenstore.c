@@ -164,14 +164,16 @@ int xenstore_open(struct xen *x, struct err *e)
     return 0;
 }
 
-void xenstore_reset(struct xen *x)
+void xenstore_reset(struct xen *x, bool keep_nodes)
 {
     struct xenstore *s = x->store;
 
     pthread_mutex_lock(&s->lock);
-    xs_tree_free(&s->tree);
-    BUG_ON(xs_tree_init(&s->tree));
-    s->generation++;
+    if (!keep_nodes) {
+        xs_tree_free(&s->tree);
+        BUG_ON(xs_tree_init(&s->tree));
+        s->generation++;
+    }
     wire_reset(s);
     pthread_mutex_unlock(&s->lock);
 }

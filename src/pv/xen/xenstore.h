@@ -24,7 +24,7 @@ struct xenstore;
 
 int xenstore_open(struct xen *x, struct err *e);
 /* The tree as toolstack and back ends make it before a guest starts is empty then. */
-void xenstore_reset(struct xen *x);
+void xenstore_reset(struct xen *x, bool keep_nodes); /* the guest's connection: anew always */
 void xenstore_close(struct xen *x);
 
 void xenstore_lock(struct xenstore *s);

@@ -37,6 +37,7 @@ struct xs_conn {
     u8 out[XS_OUT_SIZE]; /* a ring */
     u32 out_head, out_len;
     struct xs_guest_watch watch[XS_WATCHES_MAX];
+    unsigned nwatches; /* in use */
     struct xs_tx tx[XS_TX_MAX];
     u32 next_tx;
 };

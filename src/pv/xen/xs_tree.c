@@ -19,7 +19,8 @@ bool xs_path_ok(const char *path)
     if (n > 1 && path[n - 1] == '/')
         return false;
     for (size_t i = 0; i < n; i++) {
-        if (!isalnum((unsigned char)path[i]) && !strchr("-/_@", path[i]))
+        char c = path[i];
+        if (!isalnum((unsigned char)c) && c != '-' && c != '/' && c != '_' && c != '@')
             return false;
         if (i && path[i] == '/' && path[i - 1] == '/')
             return false;

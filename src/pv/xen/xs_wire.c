@@ -199,7 +199,7 @@ static void event(struct xenstore *s, const struct xs_guest_watch *w, const char
 
 void wire_fire(struct xenstore *s, const char *path, bool removed)
 {
-    for (unsigned i = 0; i < XS_WATCHES_MAX; i++) {
+    for (unsigned i = 0; s->conn.nwatches && i < XS_WATCHES_MAX; i++) {
         const struct xs_guest_watch *w = &s->conn.watch[i];
         if (!w->path || !xs_concerns(w->path, path, removed))
             continue;
@@ -209,8 +209,9 @@ void wire_fire(struct xenstore *s, const char *path, bool removed)
     }
 }
 
-static void watch_drop(struct xs_guest_watch *w)
+static void watch_drop(struct xs_conn *c, struct xs_guest_watch *w)
 {
+    c->nwatches -= !!w->path;
     free(w->path);
     free(w->token);
     *w = (struct xs_guest_watch){0};
@@ -256,8 +257,9 @@ static int watch(struct xenstore *s, struct request *r)
     if (!free_one)
         return -ENOSPC;
     *free_one = (struct xs_guest_watch){strdup(path), strdup(token), relative};
+    s->conn.nwatches += !!free_one->path;
     if (!free_one->path || !free_one->token) {
-        watch_drop(free_one);
+        watch_drop(&s->conn, free_one);
         return -ENOMEM;
     }
     reply_ok(s, r);
@@ -276,7 +278,7 @@ static int unwatch(struct xenstore *s, struct request *r)
     for (unsigned i = 0; i < XS_WATCHES_MAX; i++) {
         struct xs_guest_watch *w = &s->conn.watch[i];
         if (w->path && !strcmp(w->path, path) && !strcmp(w->token, token)) {
-            watch_drop(w);
+            watch_drop(&s->conn, w);
             return 0;
         }
     }
@@ -518,7 +520,7 @@ static int serve(struct xenstore *s, struct request *r)
         return unwatch(s, r);
     case XS_RESET_WATCHES:
         for (unsigned i = 0; i < XS_WATCHES_MAX; i++)
-            watch_drop(&s->conn.watch[i]);
+            watch_drop(&s->conn, &s->conn.watch[i]);
         return 0;
     case XS_TRANSACTION_START:
         return tx_start(s, r);
@@ -627,7 +629,7 @@ static void on_event(void *opaque)
 void wire_free(struct xenstore *s)
 {
     for (unsigned i = 0; i < XS_WATCHES_MAX; i++)
-        watch_drop(&s->conn.watch[i]);
+        watch_drop(&s->conn, &s->conn.watch[i]);
     for (unsigned i = 0; i < XS_TX_MAX; i++)
         if (s->conn.tx[i].id)
             tx_drop(&s->conn.tx[i]);

@@ -13,7 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DOMAIN_RAM     (4 * MIB)
+#ifndef DOMAIN_RAM
+#define DOMAIN_RAM (4 * MIB)
+#endif
+/* A call that comes back to its vCPU's events more often is given up. */
+#ifndef DOMAIN_TURNS
+#define DOMAIN_TURNS 10000
+#endif
 #define DOMAIN_SPECIAL 0xfeff8ull
 
 struct domain {
@@ -53,7 +59,7 @@ static inline s64 domain_call_on(struct domain *d, unsigned cpu, unsigned nr, u6
 
     do
         d->result = xen_hypercall(d->x, &p);
-    while (d->result == PV_AGAIN && ++turns < 10000);
+    while (d->result == PV_AGAIN && ++turns < DOMAIN_TURNS);
     d->rdi = gpr[RDI];
     return (s64)gpr[RAX];
 }
