@@ -293,6 +293,19 @@ static int take_on_end(struct xlcfg *x, const struct xl_value *v, struct err *e)
     return 0;
 }
 
+/* Whole or not at all: its groups depend on each other. */
+static int take_viridian(struct xlcfg *x, const struct xl_value *v, struct err *e)
+{
+    u64 n = 1;
+    int r = v->is_list ? 0 : number(x, v, 0, 1, &n, e);
+
+    x->m->hyperv = n && !(v->is_list && !v->n);
+    for (unsigned i = 0; i < v->n; i++)
+        if (v->item[i][0] == '!')
+            xl_note(x, "viridian: \"%s\" has no effect, all groups are there", v->item[i]);
+    return r;
+}
+
 static int no_effect(struct xlcfg *x, const struct xl_value *v, struct err *e)
 {
     xl_note(x, "%s has no effect here", x->key);
@@ -306,44 +319,30 @@ static int take_vfb(struct xlcfg *x, const struct xl_value *v, struct err *e)
     return 0;
 }
 
+enum { ONE = 1, LIST = 2 };
+
 static const struct {
     const char *key;
     int (*take)(struct xlcfg *x, const struct xl_value *v, struct err *e);
-    bool list;
+    u8 kinds; /* of values */
 } keys[] = {
-    {"bios", no_effect, false},
-    {"boot", take_boot, false},
-    {"builder", take_type, false},
-    {"cmdline", take_cmdline, false},
-    {"cpus", no_effect, false},
-    {"disk", xl_take_disks, true},
-    {"extra", take_extra, false},
-    {"kernel", take_kernel, false},
-    {"keymap", no_effect, false},
-    {"localtime", take_localtime, false},
-    {"maxmem", take_maxmem, false},
-    {"maxvcpus", no_effect, false},
-    {"memory", take_memory, false},
-    {"name", take_name, false},
-    {"nographic", no_effect, false},
-    {"on_crash", take_on_end, false},
-    {"on_poweroff", take_on_end, false},
-    {"on_reboot", take_on_reboot, false},
-    {"pae", no_effect, false},
-    {"ramdisk", take_ramdisk, false},
-    {"root", take_root, false},
-    {"sdl", no_effect, false},
-    {"serial", no_effect, false},
-    {"type", take_type, false},
-    {"usb", no_effect, false},
-    {"usbdevice", no_effect, false},
-    {"uuid", take_uuid, false},
-    {"vcpus", take_vcpus, false},
-    {"vfb", take_vfb, true},
-    {"videoram", no_effect, false},
-    {"vif", xl_take_vifs, true},
-    {"vnc", no_effect, false},
-    {"vnclisten", no_effect, false},
+    {"bios", no_effect, ONE},          {"boot", take_boot, ONE},
+    {"builder", take_type, ONE},       {"cmdline", take_cmdline, ONE},
+    {"cpus", no_effect, ONE},          {"disk", xl_take_disks, LIST},
+    {"extra", take_extra, ONE},        {"kernel", take_kernel, ONE},
+    {"keymap", no_effect, ONE},        {"localtime", take_localtime, ONE},
+    {"maxmem", take_maxmem, ONE},      {"maxvcpus", no_effect, ONE},
+    {"memory", take_memory, ONE},      {"name", take_name, ONE},
+    {"nographic", no_effect, ONE},     {"on_crash", take_on_end, ONE},
+    {"on_poweroff", take_on_end, ONE}, {"on_reboot", take_on_reboot, ONE},
+    {"pae", no_effect, ONE},           {"ramdisk", take_ramdisk, ONE},
+    {"root", take_root, ONE},          {"sdl", no_effect, ONE},
+    {"serial", no_effect, ONE},        {"type", take_type, ONE},
+    {"usb", no_effect, ONE},           {"usbdevice", no_effect, ONE},
+    {"uuid", take_uuid, ONE},          {"vcpus", take_vcpus, ONE},
+    {"vfb", take_vfb, LIST},           {"videoram", no_effect, ONE},
+    {"vif", xl_take_vifs, LIST},       {"viridian", take_viridian, ONE | LIST},
+    {"vnc", no_effect, ONE},           {"vnclisten", no_effect, ONE},
 };
 
 static int take(struct xlcfg *x, const struct xl_value *v, struct err *e)
@@ -351,8 +350,9 @@ static int take(struct xlcfg *x, const struct xl_value *v, struct err *e)
     for (unsigned i = 0; i < ARRAY_SIZE(keys); i++) {
         if (strcmp(keys[i].key, x->key))
             continue;
-        if (keys[i].list != v->is_list && keys[i].take != no_effect)
-            return xl_bad(x, e, "%s takes %s", x->key, keys[i].list ? "a list" : "one value");
+        if (!(keys[i].kinds & (v->is_list ? LIST : ONE)) && keys[i].take != no_effect)
+            return xl_bad(x, e, "%s takes %s", x->key,
+                          keys[i].kinds & LIST ? "a list" : "one value");
         return keys[i].take(x, v, e);
     }
     xl_note(x, "the key \"%s\" is not known", x->key);
@@ -401,6 +401,10 @@ static int finish(struct xlcfg *x, struct err *e)
         m->xen = m->kernel ? XEN_PVH : XEN_HVM;
     if (xen_alone(m->xen) && !m->kernel)
         return err_set(e, EINVAL, "%s: names no kernel", x->path);
+    if (m->hyperv && m->xen != XEN_HVM) {
+        xl_note(x, "viridian has no effect: it is for a guest of type hvm");
+        m->hyperv = false;
+    }
     if (x->maxmem > m->memory)
         xl_note(x, "maxmem: the guest has %llu MiB and no more",
                 (unsigned long long)m->memory / MIB);

@@ -86,6 +86,7 @@ struct machine_config {
     struct usb_config usb;
     bool rng, balloon;
     enum xen_mode xen;
+    bool hyperv; /* Microsoft's interface; beside XEN_HVM it comes first */
 
     const char *firmware; /* NULL = SeaBIOS where its package puts it */
     const char *kernel;   /* direct boot; NULL = boot by firmware */

@@ -350,6 +350,8 @@ static int open_pci_devices(struct pc *pc, struct err *e)
         r = pc_open_usb(pc, e);
     if (!r && pc->cfg.xen == XEN_HVM)
         r = pc_open_xen(pc, DEVFN(pc->next_slot++, 0), e);
+    if (!r && pc->cfg.hyperv)
+        r = hyperv_open(&pc->hyperv, pc->vm, &pc->lapics, e);
     return r;
 }
 
@@ -443,6 +445,8 @@ static void pc_reset(void *opaque)
     ioapic_reset(&pc->ioapic);
     lapic_bus_reset(&pc->lapics);
     pc_reset_xen(pc);
+    if (pc->hyperv)
+        hyperv_reset(pc->hyperv);
     if (pc->direct)
         pc_direct_reset(pc);
     pc->ran = true;
@@ -493,6 +497,7 @@ int pc_open(struct pc *pc, struct vm *vm, const struct machine_config *cfg, stru
 void pc_close(struct pc *pc)
 {
     loop_cancel(pc->vm->loop, &pc->go_on);
+    hyperv_close(pc->hyperv);
     xen_close(pc->xen);
     free(pc->platform);
     for (unsigned i = 0; i < ARRAY_SIZE(pc->nic); i++) {

@@ -42,6 +42,7 @@
 #include "dev/virtio_net.h"
 #include "dev/virtio_rng.h"
 #include "dev/xhci.h"
+#include "pv/hyperv/hyperv.h"
 #include "pv/xen/platform_pci.h"
 
 /* Who drives an interrupt line that several may drive; a bit each in pc_irqs.level. */
@@ -139,6 +140,7 @@ struct pc {
     bool lapics_open, fw_cfg_open;
     struct xen *xen; /* Xen HVM guests; else NULL */
     struct xen_platform *platform;
+    struct hyperv *hyperv; /* NULL: not offered */
     u32 unplugged;         /* IDE drives that the guest has sent away, a bit each */
     struct loop_job go_on; /* after a load: looks at virtio queues; pc_state.c */
 };

@@ -132,4 +132,9 @@ void pc_list_parts(struct pc *pc, struct pc_parts *l)
     add(l, 0, &ioapic_state, &pc->ioapic);
     for (unsigned i = 0; i < pc->lapics.count; i++)
         add(l, i, &lapic_state, &pc->lapics.lapic[i]);
+    if (pc->hyperv) {
+        add(l, 0, &hyperv_state, pc->hyperv);
+        for (unsigned i = 0; i < pc->hyperv->nvcpus; i++)
+            add(l, i, &hyperv_vcpu_state, &pc->hyperv->vcpu[i]);
+    }
 }

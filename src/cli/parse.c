@@ -91,7 +91,7 @@ int parse_rtc(struct machine_config *m, const char *s, struct err *e)
     return 0;
 }
 
-int parse_pv(enum xen_mode *x, const char *s, struct err *e)
+int parse_pv(struct machine_config *m, const char *s, struct err *e)
 {
     static const struct {
         const char *word;
@@ -100,12 +100,17 @@ int parse_pv(enum xen_mode *x, const char *s, struct err *e)
                  {"xen,mode=pvh", XEN_PVH},
                  {"xen,mode=hvm", XEN_HVM},
                  {"xen,mode=pv", XEN_PV}};
+    if (!strcmp(s, "hyperv")) {
+        m->hyperv = true;
+        return 0;
+    }
     for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
         if (!strcmp(s, words[i].word)) {
-            *x = words[i].mode;
+            m->xen = words[i].mode;
             return 0;
         }
-    return err_set(e, EINVAL, "\"%s\" is none of xen, xen,mode=pvh, xen,mode=pv, xen,mode=hvm", s);
+    return err_set(e, EINVAL,
+                   "\"%s\" is none of xen, xen,mode=pvh, xen,mode=pv, xen,mode=hvm, hyperv", s);
 }
 
 int parse_disk(struct disk_config *d, const char *s, struct err *e)

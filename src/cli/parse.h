@@ -16,7 +16,7 @@ int parse_size(u64 *v, const char *s, u64 unit, struct err *e);
 /* 8-4-4-4-12 hexadecimal digits. */
 int parse_uuid(u8 uuid[16], const char *s, struct err *e);
 /* "xen", "xen,mode=pvh", "xen,mode=pv", "xen,mode=hvm". */
-int parse_pv(enum xen_mode *x, const char *s, struct err *e);
+int parse_pv(struct machine_config *m, const char *s, struct err *e);
 /* "utc", "localtime" or "2026-01-31T12:00:00". */
 int parse_rtc(struct machine_config *m, const char *s, struct err *e);
 /* FILE[,bus=ide|virtio][,readonly][,snapshot][,clone=FILE][,cache=MODE][,format=NAME]

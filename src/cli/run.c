@@ -75,6 +75,7 @@ static const struct engine_ops *choose_engine(const struct run_config *c)
     const char *why = c->check               ? "--check compares the software engines"
                       : c->perf_map          ? "--perf-map is about translated code"
                       : c->m.xen != XEN_NONE ? "Xen's interface needs it"
+                      : c->m.hyperv          ? "the Hyper-V interface needs it"
                                              : NULL;
     if (!why) {
         kvm_trial(&t, true);
@@ -98,6 +99,9 @@ static int find_engine(const struct run_config *c, const struct engine_ops **eng
     if (*engine == &engine_kvm && c->m.xen != XEN_NONE)
         return err_set(e, ENOTSUP,
                        "--engine kvm does not offer Xen's interface: soft and interp do");
+    if (*engine == &engine_kvm && c->m.hyperv)
+        return err_set(e, ENOTSUP,
+                       "--engine kvm does not offer the Hyper-V interface: soft and interp do");
     return 0;
 }
 

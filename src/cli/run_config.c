@@ -188,7 +188,7 @@ static int take_machine(struct run_config *c, int id, const char *arg, struct er
     case OPT_MEMORY:
         return set_memory(m, arg, e);
     case OPT_PV:
-        return parse_pv(&m->xen, arg, e);
+        return parse_pv(m, arg, e);
     case OPT_CPU:
         c->cpu = arg;
         return 0;
@@ -343,6 +343,9 @@ static int finish(struct run_config *c, struct err *e)
         return err_set(e, EINVAL, "--kernel boots without firmware: --firmware has no meaning");
     if (xen_alone(m->xen) && !m->kernel)
         return err_set(e, EINVAL, "--pv xen boots a kernel: --kernel is missing");
+    if (xen_alone(m->xen) && m->hyperv)
+        return err_set(e, EINVAL,
+                       "--pv hyperv is for a whole PC: not with a PVH or PV guest of Xen");
     if (xen_alone(m->xen) && c->display == DISPLAY_TEXT)
         return err_set(e, EINVAL,
                        "--display text shows the text of a PC's screen: not with --pv xen");

@@ -201,6 +201,13 @@ void lapic_inject(struct lapic *l, u8 vector, bool direct)
     pthread_mutex_unlock(&l->lock);
 }
 
+void lapic_auto_eoi(struct lapic *l, const u32 vectors[8])
+{
+    pthread_mutex_lock(&l->lock);
+    memcpy(l->auto_eoi, vectors, sizeof(l->auto_eoi));
+    pthread_mutex_unlock(&l->lock);
+}
+
 /* --------------------------------------------------------------- messages -- */
 
 static void deliver_to(struct lapic *l, unsigned mode, u8 vector, bool level)
@@ -527,6 +534,36 @@ static bool write_register(struct lapic *l, unsigned reg, u32 val, struct effect
     }
 }
 
+u64 lapic_read(struct lapic *l, enum lapic_reg r)
+{
+    u64 v = 0;
+
+    pthread_mutex_lock(&l->lock);
+    if (r == LAPIC_TPR)
+        v = l->tpr;
+    else if (r == LAPIC_ICR)
+        v = l->icr_low | (u64)l->icr_high << 32;
+    pthread_mutex_unlock(&l->lock);
+    return v;
+}
+
+void lapic_write(struct lapic *l, enum lapic_reg r, u64 val)
+{
+    static const u8 number[] = {
+        [LAPIC_TPR] = REG_TPR, [LAPIC_EOI] = REG_EOI, [LAPIC_ICR] = REG_ICR};
+    struct effect fx = {0};
+
+    pthread_mutex_lock(&l->lock);
+    if (r == LAPIC_ICR)
+        l->icr_high = x2apic(l) ? val >> 32 : val >> 32 & 0xff000000;
+    if (r == LAPIC_ICR && x2apic(l))
+        write_icr(l, (u32)val, val >> 32, &fx);
+    else
+        write_register(l, number[r], (u32)val, &fx);
+    pthread_mutex_unlock(&l->lock);
+    perform(l, &fx);
+}
+
 /* The calling thread's APIC; a thread that is no processor's (a debugger) gets the first one. */
 static struct lapic *self(struct lapic_bus *b)
 {
@@ -592,7 +629,8 @@ static int intc_ack(void *opaque)
         v = pending_vector(l);
         if (v >= 0) {
             clear_bit(l->irr, v);
-            set_bit(l->isr, v);
+            if (!test_bit(l->auto_eoi, v))
+                set_bit(l->isr, v);
         }
         lapic_update_intr(l);
     }

@@ -35,6 +35,7 @@ struct lapic {
     u64 tsc_deadline;   /* IA32_TSC_DEADLINE, 0 = disarmed */
     bool lint0;         /* level of the PIC's INTR */
     u8 direct;          /* a vector on its way to the processor past IRR, 0 = none */
+    u32 auto_eoi[8];    /* vectors that end as they are delivered: lapic_auto_eoi() */
     struct timer timer;
     pthread_mutex_t lock; /* one APIC's lock at a time; after the PIC's and the I/O APIC's */
 };
@@ -77,6 +78,14 @@ void lapic_lint1(void *opaque, unsigned n, bool level);
  * interrupt.  vector: 16 to 255.  From any thread, with any lock before the APIC's held.
  */
 void lapic_inject(struct lapic *l, u8 vector, bool direct);
+/* From now on a vector that is set here (bit v % 32 of word v / 32) ends as it is delivered. */
+void lapic_auto_eoi(struct lapic *l, const u32 vectors[8]);
+
+/* Registers as another hypervisor's interface has them read and written, whatever the APIC's mode:
+ * TPR of 8 bits, EOI, and ICR of 64 bits.  On the vCPU's own thread. */
+enum lapic_reg { LAPIC_TPR, LAPIC_EOI, LAPIC_ICR };
+u64 lapic_read(struct lapic *l, enum lapic_reg r);
+void lapic_write(struct lapic *l, enum lapic_reg r, u64 val);
 
 extern const struct state_desc lapic_state; /* of struct lapic */
 

@@ -109,6 +109,27 @@ static void test_notes(void **state)
     done(&r);
 }
 
+static void test_viridian(void **state)
+{
+    static struct read r;
+
+    assert_int_equal(parse(&r, "viridian = 1"), 0);
+    assert_true(r.m.hyperv);
+    assert_string_equal(r.said, "");
+    done(&r);
+    assert_int_equal(parse(&r, "viridian = [ 'defaults', '!crash_ctl' ]"), 0);
+    assert_true(r.m.hyperv);
+    assert_non_null(strstr(r.said, "\"!crash_ctl\" has no effect"));
+    done(&r);
+    assert_int_equal(parse(&r, "viridian = 0"), 0);
+    assert_false(r.m.hyperv);
+    done(&r);
+    assert_int_equal(parse(&r, "viridian = 1\ntype = 'pvh'\nkernel = 'k'"), 0);
+    assert_false(r.m.hyperv);
+    assert_non_null(strstr(r.said, "viridian has no effect"));
+    done(&r);
+}
+
 static void test_errors(void **state)
 {
     static const struct {
@@ -139,6 +160,7 @@ static void test_errors(void **state)
         {"a = 1 2", "something behind"},
         {"uuid = '1234'", "is none"},
         {"boot = 'cc'", "no order"},
+        {"viridian = 'yes'", "is no number"},
     };
     static struct read r;
 
@@ -165,8 +187,8 @@ static void test_defaults(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole), cmocka_unit_test(test_notes),
-                                       cmocka_unit_test(test_errors),
-                                       cmocka_unit_test(test_defaults)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole), cmocka_unit_test(test_notes), cmocka_unit_test(test_viridian),
+        cmocka_unit_test(test_errors), cmocka_unit_test(test_defaults)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
