@@ -3,7 +3,7 @@
 whole hypervisor with a PV dom0 on the full PC, started by GRUB or directly."""
 import glob, gzip, os, shutil
 
-from .machine import CACHE, Machine, Scratch, guest, tool
+from .machine import CACHE, WIRT, Machine, Scratch, guest, tool
 
 
 def xen_files(name, pattern):
@@ -37,6 +37,19 @@ def shim(cpus):
                   "umount /mnt && mount /dev/xvda /mnt && cmp /mnt/a /tmp/a && umount /mnt", 120)
             m.send("exit")
             m.finish(0, 60)
+
+
+def hostile():
+    """Debian's Xen gives our hostile PV guest the same answers as Wirt (tests/guest/pv_hostile.c; the test
+    guest/pv_hostile asks Wirt), but for a few that the guest itself names."""
+    guest_elf = os.path.join(os.path.dirname(WIRT), "tests", "guest", "pv_hostile.elf")
+    with Machine("--pv", "xen", "--kernel", xen_files("xen-utils", "usr/lib/xen-4.17/boot/xen-shim"), "--initrd", guest_elf,
+                 "--append", "pv-shim console=xen,pv loglvl=error guest_loglvl=none", "--memory", "256M", "--net", "none",
+                 "--no-reboot") as m:
+        got = m.expect(r"(\d+) tries, (\d+) with another answer than Xen's", 120)
+        if int(got.group(1)) < 800 or int(got.group(2)):
+            m.fail("Xen answers otherwise")
+        m.finish(0, 60)
 
 
 GRUB = """
@@ -87,6 +100,7 @@ def dom0(cpus, way, model):
 TESTS = [
     ("xen shim, 1 cpu", lambda: shim(1), False),
     ("xen shim, 2 cpus", lambda: shim(2), True),
+    ("xen shim, hostile guest", hostile, False),
     ("xen dom0 by grub, smap", lambda: dom0(1, "grub", "max"), True),
     ("xen dom0 by grub, no smap", lambda: dom0(1, "grub", "qemu64"), True),
     ("xen dom0, 2 cpus", lambda: dom0(2, "direct", "max"), True),

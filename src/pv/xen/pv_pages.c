@@ -27,8 +27,7 @@
 
 enum { USES_MAX = 1u << 31, SPINS = 64 };
 
-/* What an entry may not have. */
-#define L1_DISALLOWED ((u64)PTE_GLOBAL)
+/* What an entry above level 1 may not have.  In one of level 1 G is taken and means nothing. */
 #define LX_DISALLOWED ((u64)(PTE_GLOBAL | PTE_PSE | PTE_PWT | PTE_PCD))
 
 static u64 frame_of(u64 e)
@@ -138,10 +137,8 @@ static int entry_get(struct xen_pv *pv, enum pv_type level, u64 e)
 
     if (!(e & PTE_PRESENT))
         return 0;
-    if (e & (level == PT_L1 ? L1_DISALLOWED : LX_DISALLOWED))
-        return -XEN_EINVAL;
     if (level > PT_L1)
-        return pv_type_get(pv, mfn, level - 1);
+        return e & LX_DISALLOWED ? -XEN_EINVAL : pv_type_get(pv, mfn, level - 1);
     if (mfn >= pv->heap_frame && mfn < pv->heap_frame + PV_HEAP_FRAMES)
         return 0; /* shared with the guest for good */
     if (mfn >= pv->table_frame && mfn < pv->m2p_frame + pv->m2p_frames)
@@ -195,6 +192,8 @@ static int table_check(struct xen_pv *pv, u64 mfn, enum pv_type level)
             entries_put(pv, mfn, level, i);
             return r;
         }
+        if (level == PT_L1 && t[i] & PTE_GLOBAL)
+            t[i] &= ~(u64)PTE_GLOBAL;
     }
     if (level == PT_L4) {
         memset(&t[PV_L4_FIRST_XEN], 0, (PV_L4_LAST_XEN - PV_L4_FIRST_XEN + 1) * sizeof(*t));
@@ -280,12 +279,14 @@ int pv_entry_set(struct xen_pv *pv, u64 mfn, unsigned index, u64 e, bool keep_ad
 
     if (!is_guest_slot(level, index))
         return -XEN_EINVAL;
+    if (level == PT_L1)
+        e &= ~(u64)PTE_GLOBAL;
     u64 old = __atomic_load_n(at, __ATOMIC_SEQ_CST), now;
     if (seen && old != *seen)
         return -XEN_EAGAIN;
     /* the same frame with the same rights: nothing to count */
     bool same = (old & e & PTE_PRESENT) && frame_of(old) == frame_of(e) && !((old ^ e) & PTE_RW) &&
-                !(e & (level == PT_L1 ? L1_DISALLOWED : LX_DISALLOWED));
+                (level == PT_L1 || !(e & LX_DISALLOWED));
     int r = same ? 0 : entry_get(pv, level, e);
     if (r)
         return r;

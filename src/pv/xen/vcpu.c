@@ -35,7 +35,7 @@ static s64 register_vcpu_info(struct xen_call *k, struct xen_vcpu *v)
     if (!guest_read(k, k->a[2], &a, sizeof(a)))
         return -XEN_EFAULT;
     if (a.offset > PAGE_SIZE - sizeof(struct xen_vcpu_info) || a.offset & 7)
-        return -XEN_EINVAL;
+        return -XEN_ENXIO;
     u8 *page = guest_page_hold(x, a.mfn);
     if (!page)
         return -XEN_EINVAL;
