@@ -79,8 +79,12 @@ static int read_all(const struct disk_file *f, int fd, const struct blk_req *r)
 
     while (done < r->len) {
         struct iovec w[IOV_WINDOW];
-        int n = disk_iov_slice(w, IOV_WINDOW, r->iov, r->niov, done, r->len - done);
-        ssize_t k = preadv(fd, w, n, (off_t)(r->offset + done));
+        u64 at = r->offset + done, left = r->len - done;
+        bool behind = f->window && at >= f->size;
+        if (f->window && !behind)
+            left = min(left, f->size - at);
+        int n = disk_iov_slice(w, IOV_WINDOW, r->iov, r->niov, done, left);
+        ssize_t k = behind ? 0 : preadv(fd, w, n, (off_t)(f->base + at));
 
         if (k < 0 && errno == EINTR)
             continue;
@@ -306,6 +310,12 @@ static void *reaper_thread(void *opaque)
     }
 }
 
+/* Reads of what is around the window, which show zeros. */
+static bool behind_window(const struct disk_file *f, const struct blk_req *r)
+{
+    return f->window && r->offset + r->len > f->size;
+}
+
 /* False: this one is for the threads. */
 static bool uring_submit(struct aio *a, struct blk_req *r)
 {
@@ -313,7 +323,8 @@ static bool uring_submit(struct aio *a, struct blk_req *r)
     int fd = r->op == BLK_FLUSH ? f->fd : fd_for(f, r);
     bool sync = r->fua || f->cache == DISK_WRITETHROUGH;
 
-    if (!a->uring || r->op > BLK_FLUSH || r->niov > IOV_MAX || r->len > INT32_MAX)
+    if (!a->uring || r->op > BLK_FLUSH || r->niov > IOV_MAX || r->len > INT32_MAX ||
+        behind_window(f, r))
         return false;
     pthread_mutex_lock(&a->lock);
     struct io_uring_sqe *sqe = io_uring_get_sqe(&a->ring);
@@ -324,7 +335,7 @@ static bool uring_submit(struct aio *a, struct blk_req *r)
     }
     switch (r->op) {
     case BLK_READ:
-        io_uring_prep_readv(sqe, fd, r->iov, (unsigned)r->niov, r->offset);
+        io_uring_prep_readv(sqe, fd, r->iov, (unsigned)r->niov, f->base + r->offset);
         break;
     case BLK_WRITE:
         io_uring_prep_writev2(sqe, fd, r->iov, (unsigned)r->niov, r->offset, sync ? RWF_DSYNC : 0);
@@ -391,9 +402,9 @@ static bool read_cached(struct aio *a, struct blk_req *r)
     ssize_t k;
 
     if (!r->may_inline || r->op != BLK_READ || r->len > INLINE_MAX || a->f->direct_fd >= 0 ||
-        r->niov > IOV_MAX)
+        r->niov > IOV_MAX || behind_window(a->f, r))
         return false;
-    k = preadv2(a->f->fd, r->iov, r->niov, (off_t)r->offset, RWF_NOWAIT);
+    k = preadv2(a->f->fd, r->iov, r->niov, (off_t)(a->f->base + r->offset), RWF_NOWAIT);
     return k >= 0 && (u64)k == r->len;
 }
 

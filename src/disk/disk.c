@@ -42,7 +42,7 @@ int disk_open(struct blk **b, const char *path, const struct disk_options *o, st
         r = disk_clone(path, o, e);
         own = *o;
         own.format = "qcow2";
-        own.allow_external = true; /* the one that the user named */
+        own.parent_anywhere = true; /* the one that the user named */
         path = o->clone;
         o = &own;
     }

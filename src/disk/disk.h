@@ -33,6 +33,8 @@ struct disk_options {
     const char *vhd_size; /* of VHD images: "chs", "current"; NULL = as their creator meant it */
     const char *internal; /* name or id of an internal snapshot to read, NULL = the disk itself */
     bool allow_external;  /* files named by the image may lie outside its own directory */
+    const char *root;     /* files named by the image may lie in this directory; NULL = its own */
+    bool parent_anywhere; /* the image's parent may lie anywhere, that one's only as said above */
     bool no_parent;       /* the image alone: tools that look at its structure */
     bool for_check;       /* opens what is damaged, and repairs nothing by itself */
     bool no_uring;        /* always the thread pool */
@@ -48,6 +50,10 @@ struct disk_options {
  * bytes without any_sector.  Close with (*b)->ops->close(*b).
  */
 int disk_open(struct blk **b, const char *path, const struct disk_options *o, struct err *e);
+
+/* Where path leads, symbolic links resolved, if it is inside folder ("" = the root): PATH_MAX bytes
+ * to out.  -EPERM with a message that does not name the file, -ENOENT. */
+int disk_path_inside(const char *folder, const char *path, char *out, struct err *e);
 
 /* "writeback", "writethrough", "none" (DISK_DIRECT), "unsafe"; -EINVAL. */
 int disk_cache_parse(enum disk_cache *c, const char *name, struct err *e);

@@ -13,6 +13,8 @@ struct disk_file {
     int fd;         /* through the page cache */
     int direct_fd;  /* O_DIRECT, -1 = not asked for */
     u64 size;       /* bytes when it was opened */
+    u64 base;       /* where they begin on fd: 0 but for a window */
+    bool window;    /* a part of the file, only read: what lies around it is not seen */
     u32 align;      /* of memory, offset and length on direct_fd */
     u32 block_size; /* physical, 512 or 4096 */
     bool readonly, is_device;
@@ -28,9 +30,18 @@ int host_file_open(struct file **f, const char *path, unsigned flags, const stru
 int host_file_from_fd(struct file **f, int fd, u64 size, const struct disk_options *o,
                       struct err *e);
 
+/* f is from now on len bytes from base on of what it was; opened readonly, nothing begun. */
+void host_file_window(struct file *f, u64 base, u64 len);
+/* Its name from now on; takes it over. */
+void host_file_rename(struct file *f, char *name);
+
 /* nbd.c: a disk on a server. */
 bool nbd_is_url(const char *path);
 int nbd_file_open(struct file **f, const char *path, unsigned flags, const struct disk_options *o,
+                  struct err *e);
+
+/* tar_file.c: tar:// (disk/tar.h). */
+int tar_file_open(struct file **f, const char *url, unsigned flags, const struct disk_options *o,
                   struct err *e);
 
 /* What one user of an image does and lets others do; see lock.c.  -EBUSY when another program is

@@ -3,6 +3,7 @@
  * Calls on a struct file, whatever it is.
  */
 #include "disk/disk_int.h"
+#include "disk/tar.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,6 +16,8 @@ int file_open(struct file **f, const char *path, unsigned flags, const struct di
         return o->io->open(o->io, f, path, flags, o, e);
     if (nbd_is_url(path))
         return nbd_file_open(f, path, flags, o, e);
+    if (tar_is_url(path))
+        return tar_file_open(f, path, flags, o, e);
     return host_file_open(f, path, flags, o, e);
 }
 

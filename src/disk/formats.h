@@ -8,6 +8,7 @@
 #include "disk/img.h"
 
 #define DISK_FORMATS                                                                               \
+    FORMAT(xva)                                                                                    \
     FORMAT(qcow2)                                                                                  \
     FORMAT(vmdk)                                                                                   \
     FORMAT(parallels)                                                                              \

@@ -197,7 +197,7 @@ static u64 host_hole(struct file *f, u64 off, u64 *end)
     bool known;
 
     *end = f->size;
-    if (f->is_device || off >= f->size)
+    if (f->is_device || h->d.window || off >= f->size)
         return 0;
     pthread_mutex_lock(&h->lock);
     known = off >= h->data && off < h->data_end;
@@ -291,6 +291,25 @@ int host_file_open(struct file **f, const char *path, unsigned flags, const stru
     (*f)->dev = st.st_dev;
     (*f)->ino = st.st_ino;
     return 0;
+}
+
+void host_file_window(struct file *f, u64 base, u64 len)
+{
+    struct host_file *h = (struct host_file *)f;
+
+    BUG_ON(f->ops != &host_file_ops || !f->readonly || h->aio);
+    h->d.base = base;
+    h->d.size = f->size = len;
+    h->d.window = true;
+}
+
+void host_file_rename(struct file *f, char *name)
+{
+    struct host_file *h = (struct host_file *)f;
+
+    free(f->path);
+    f->path = name;
+    h->d.path = name;
 }
 
 int host_file_from_fd(struct file **f, int fd, u64 size, const struct disk_options *o,

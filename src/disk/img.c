@@ -95,12 +95,12 @@ static void folder_of(const char *path, char *out)
         strcpy(out, ".");
 }
 
-static int resolve_inside(const char *folder, const char *joined, char *out, struct err *e)
+int disk_path_inside(const char *folder, const char *path, char *out, struct err *e)
 {
     char root[PATH_MAX];
     size_t n;
 
-    if (!realpath(*folder ? folder : "/", root) || !realpath(joined, out))
+    if (!realpath(*folder ? folder : "/", root) || !realpath(path, out))
         return err_set(e, errno, "%s", strerror(errno));
     n = strlen(root);
     if (n == 1) /* everything is inside / */
@@ -112,7 +112,7 @@ static int resolve_inside(const char *folder, const char *joined, char *out, str
 }
 
 /* What `name`, as the image at `from` has it, is for us; PATH_MAX bytes to out. */
-static int resolve(const struct img *im, const char *name, char *out, struct err *e)
+static int resolve(const struct img *im, const char *name, bool anywhere, char *out, struct err *e)
 {
     char folder[PATH_MAX], joined[PATH_MAX];
     int n;
@@ -120,7 +120,7 @@ static int resolve(const struct img *im, const char *name, char *out, struct err
     if (!*name || strlen(name) >= PATH_MAX)
         return err_set(e, EINVAL, "not a file name");
     if (strstr(name, "://")) {
-        if (!im->opt.allow_external)
+        if (!anywhere)
             return err_set(e, EPERM,
                            "lies outside the image's own directory (--allow-external allows that)");
         strcpy(out, name);
@@ -133,8 +133,8 @@ static int resolve(const struct img *im, const char *name, char *out, struct err
                      : snprintf(joined, sizeof(joined), "%s/%s", folder, name);
     if (n < 0 || n >= PATH_MAX)
         return err_set(e, ENAMETOOLONG, "its path is too long");
-    if (!im->opt.allow_external && !im->opt.io)
-        return resolve_inside(folder, joined, out, e);
+    if (!anywhere && !im->opt.io)
+        return disk_path_inside(im->opt.root ? im->opt.root : folder, joined, out, e);
     strcpy(out, joined);
     return 0;
 }
@@ -151,7 +151,7 @@ int img_open_file(struct img *im, struct file **f, const char *name, unsigned fl
     if (!more)
         return err_set(e, ENOMEM, "out of memory");
     im->extra = more;
-    r = resolve(im, name, path, e);
+    r = resolve(im, name, im->opt.allow_external, path, e);
     if (!r)
         r = file_open(f, path, flags, &im->opt, e);
     if (r)
@@ -183,7 +183,8 @@ int img_open_parent(struct img *im, const char *name, const char *format, struct
     o.internal = NULL;
     o.for_check = false;
     o.format = format;
-    r = resolve(im, name, path, e);
+    o.parent_anywhere = false;
+    r = resolve(im, name, im->opt.allow_external || im->opt.parent_anywhere, path, e);
     if (!r)
         r = img_open_at(&im->parent, path, &o, im, e);
     return r ? err_prefix(e, "backing file %s", name) : 0;
@@ -268,7 +269,7 @@ static int img_open_at(struct img **out, const char *path, const struct disk_opt
         img_close(im);
         return r;
     }
-    im->opt.format = im->opt.internal = NULL;
+    im->opt.format = im->opt.internal = im->opt.root = NULL;
     *out = im;
     return 0;
 }

@@ -261,7 +261,7 @@ static int find_parent(struct img *im, struct err *e)
     r = try_hint(im, &changed);
     if (r == 1 && !im->opt.io)
         r = look_in(im, "", &changed, e);
-    if (r == 1 && !im->opt.io && im->opt.allow_external)
+    if (r == 1 && !im->opt.io && (im->opt.allow_external || im->opt.root))
         r = look_in(im, "../", &changed, e);
     if (r != 1)
         return r;
