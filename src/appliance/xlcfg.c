@@ -427,8 +427,8 @@ static int finish(struct xlcfg *x, struct err *e)
 }
 
 int xlcfg_parse(struct xlcfg **out, const char *path, const char *text, size_t len,
-                struct machine_config *m, struct xlcfg_run *run, xlcfg_say *say, void *opaque,
-                struct err *e)
+                struct machine_config *m, struct appliance_run *run, appliance_say *say,
+                void *opaque, struct err *e)
 {
     struct xlcfg *x = *out = calloc(1, sizeof(*x));
     int r = 0;
@@ -455,7 +455,7 @@ int xlcfg_parse(struct xlcfg **out, const char *path, const char *text, size_t l
 }
 
 int xlcfg_read(struct xlcfg **out, const char *path, struct machine_config *m,
-               struct xlcfg_run *run, xlcfg_say *say, void *opaque, struct err *e)
+               struct appliance_run *run, appliance_say *say, void *opaque, struct err *e)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

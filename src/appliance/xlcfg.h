@@ -6,19 +6,9 @@
 #ifndef WIRT_APPLIANCE_XLCFG_H
 #define WIRT_APPLIANCE_XLCFG_H
 
-#include "board/config.h"
+#include "appliance/appliance.h"
 
 struct xlcfg;
-
-/* What a file asks of the run and not of the machine. */
-struct xlcfg_run {
-    bool no_reboot; /* on_reboot = "destroy" */
-    bool have_name, have_uuid;
-    bool have_screen; /* vfb */
-};
-
-/* Told of each line's worth of what is not known or has no effect here, without a final newline. */
-typedef void xlcfg_say(void *opaque, const char *line);
 
 /*
  * Reads the file into *m, which machine_config_init() has filled; what the file does not say stays.
@@ -26,11 +16,11 @@ typedef void xlcfg_say(void *opaque, const char *line);
  * xlcfg_free().
  */
 int xlcfg_read(struct xlcfg **out, const char *path, struct machine_config *m,
-               struct xlcfg_run *run, xlcfg_say *say, void *opaque, struct err *e);
+               struct appliance_run *run, appliance_say *say, void *opaque, struct err *e);
 /* The same from text; path is for messages. */
 int xlcfg_parse(struct xlcfg **out, const char *path, const char *text, size_t len,
-                struct machine_config *m, struct xlcfg_run *run, xlcfg_say *say, void *opaque,
-                struct err *e);
+                struct machine_config *m, struct appliance_run *run, appliance_say *say,
+                void *opaque, struct err *e);
 void xlcfg_free(struct xlcfg *x);
 
 #endif

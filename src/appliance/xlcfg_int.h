@@ -29,8 +29,8 @@ struct xlcfg {
     unsigned line;
     const char *key; /* in hand */
     struct machine_config *m;
-    struct xlcfg_run *run;
-    xlcfg_say *say;
+    struct appliance_run *run;
+    appliance_say *say;
     void *opaque;
     struct xl_string *strings; /* all that *m points to */
     bool have_type;

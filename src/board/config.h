@@ -32,6 +32,7 @@ struct disk_config {
     bool anew;     /* a machine that is loaded: another image than the saved one's, on purpose */
     const char *format;   /* a name of disk_format_name(); NULL = found out by looking */
     bool allow_external;  /* files that the image names may lie outside its directory */
+    const char *root;     /* or anywhere in this one; NULL = there is none */
     const char *vhd_size; /* of VHD images: "chs" or "current"; NULL = as their creator meant it */
     enum disk_cache cache;
     unsigned xvd; /* Xen guests: 1 = xvda, 2 = xvdb; 0 = the next free */

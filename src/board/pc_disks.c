@@ -21,6 +21,7 @@ int pc_open_image(struct pc *pc, struct blk **b, const struct disk_config *d, st
                              .cache = d->cache,
                              .format = d->format,
                              .allow_external = d->allow_external,
+                             .root = d->root,
                              .vhd_size = d->vhd_size,
                              .any_sector = d->bus == DISK_BUS_VIRTIO && !pc->cfg.xen,
                              .trace = &pc->vm->trace};

@@ -173,6 +173,7 @@ static int open_blk(struct xen_pvh *m, struct xen_config *xc, const struct disk_
                              .cache = d->cache,
                              .format = d->format,
                              .allow_external = d->allow_external,
+                             .root = d->root,
                              .trace = &m->vm->trace};
     struct blk **b = &m->blk[m->nblks];
     if (xc->ndisks == XEN_DISKS_MAX)

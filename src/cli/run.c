@@ -371,7 +371,10 @@ int cli_run(int argc, char **argv)
         status = CLI_OK;
     } else {
         signals_block();
-        status = run(r);
+        if (run_appliance_prepare(&r->c, &e))
+            fprintf(stderr, "wirt: %s\n", e.msg);
+        else
+            status = run(r);
     }
     if (r->vm_open && vm_memory_damaged(&r->vm))
         return status; /* threads wait for memory, and use all of this */

@@ -34,13 +34,17 @@ static int add_disk(struct run_config *c, const char *arg, bool whole, struct er
     return r;
 }
 
-static int add_file(const char **list, unsigned *n, unsigned most, const char *arg, struct err *e)
+/* The first that is given takes the place of the first that is there from an appliance, and so on:
+ * *given counts them. */
+static int add_file(const char **list, unsigned *n, unsigned most, unsigned *given, const char *arg,
+                    struct err *e)
 {
-    if (*n == most)
+    if (*given == most)
         return err_set(e, E2BIG, "more than %u are not possible", most);
     if (!*arg)
         return err_set(e, EINVAL, "an empty file name");
-    list[(*n)++] = strcmp(arg, "none") ? arg : NULL;
+    list[(*given)++] = strcmp(arg, "none") ? arg : NULL;
+    *n = max(*n, *given);
     return 0;
 }
 
@@ -65,19 +69,30 @@ static int add_serial(struct run_config *c, const char *arg, struct err *e)
     if (n == MACHINE_SERIALS_MAX)
         return err_set(e, E2BIG, "more than %d serial ports", MACHINE_SERIALS_MAX);
     c->serial[n] = arg;
-    c->m.nserials = n + 1;
+    c->m.nserials = max(c->m.nserials, n + 1);
     return 0;
 }
 
-static int add_nic(struct machine_config *m, const char *arg, struct err *e)
+/* One that an appliance has stays the card that it is, but for what is given. */
+static int add_nic(struct run_config *c, const char *arg, struct err *e)
 {
-    if (m->nnics == MACHINE_NICS_MAX)
+    struct machine_config *m = &c->m;
+    struct net_config n, *old = &m->nic[c->nets];
+    if (c->nets == MACHINE_NICS_MAX)
         return err_set(e, E2BIG, "more than %d network cards", MACHINE_NICS_MAX);
-    struct net_config c;
-    int r = net_parse(&c, arg, e);
-    if (!r)
-        m->nic[m->nnics++] = c;
-    return r;
+    int r = net_parse(&n, arg, e);
+    if (r)
+        return r;
+    if (c->nets < m->nnics && old->mode != NET_NONE) {
+        static const u8 none[6];
+        if (!*n.model)
+            strcpy(n.model, old->model);
+        if (!memcmp(n.mac, none, sizeof(none)))
+            memcpy(n.mac, old->mac, sizeof(n.mac));
+    }
+    *old = n;
+    m->nnics = max(m->nnics, ++c->nets);
+    return 0;
 }
 
 /* unix:PATH, with words of QEMU's behind it that say what is so here anyway. */
@@ -146,31 +161,6 @@ static int set_boot(struct machine_config *m, const char *arg, struct err *e)
     return *arg ? 0 : err_set(e, EINVAL, "names no device");
 }
 
-static bool is_xl_config(const char *arg)
-{
-    const char *dot = strrchr(arg, '.');
-    return dot && !strcmp(dot, ".cfg");
-}
-
-static void say(void *opaque, const char *line)
-{
-    fprintf(stderr, "wirt: %s\n", line);
-}
-
-/* Options that come behind the file's name add to it or replace what it says. */
-static int read_xl_config(struct run_config *c, const char *arg, struct err *e)
-{
-    struct xlcfg_run run = {0};
-    if (c->xl)
-        return err_set(e, EINVAL, "%s: one configuration file is enough", arg);
-    int r = xlcfg_read(&c->xl, arg, &c->m, &run, say, NULL, e);
-    c->no_reboot |= run.no_reboot;
-    c->have_name |= run.have_name;
-    c->have_uuid |= run.have_uuid;
-    c->have_vga |= run.have_screen;
-    return r;
-}
-
 static int take_machine(struct run_config *c, int id, const char *arg, struct err *e)
 {
     struct machine_config *m = &c->m;
@@ -198,17 +188,15 @@ static int take_machine(struct run_config *c, int id, const char *arg, struct er
     case OPT_RTC:
         return parse_rtc(m, arg, e);
     case OPT_COUNT:
-        if (is_xl_config(arg))
-            return read_xl_config(c, arg, e);
         return add_disk(c, arg, true, e);
     case OPT_DISK:
         return add_disk(c, arg, false, e);
     case OPT_CDROM:
-        return add_file(m->cdrom, &m->ncdroms, MACHINE_CDROMS_MAX, arg, e);
+        return add_file(m->cdrom, &m->ncdroms, MACHINE_CDROMS_MAX, &c->cdroms, arg, e);
     case OPT_FLOPPY:
-        return add_file(m->floppy, &m->nfloppies, MACHINE_FLOPPY_MAX, arg, e);
+        return add_file(m->floppy, &m->nfloppies, MACHINE_FLOPPY_MAX, &c->floppies, arg, e);
     case OPT_NET:
-        return add_nic(m, arg, e);
+        return add_nic(c, arg, e);
     case OPT_BOOT:
         return set_boot(m, arg, e);
     case OPT_FIRMWARE:
@@ -216,7 +204,11 @@ static int take_machine(struct run_config *c, int id, const char *arg, struct er
         return 0;
     case OPT_KERNEL:
         m->kernel = arg;
+        if (c->appliance) /* its own is for its disks */
+            m->firmware = NULL;
         return 0;
+    case OPT_APPLIANCE:
+        return 0; /* take_appliance() has taken it */
     case OPT_INITRD:
         m->initrd = arg;
         return 0;
@@ -363,8 +355,11 @@ static int finish(struct run_config *c, struct err *e)
         return err_set(e, EINVAL, "--screenshot-on-exit needs a video card: not with --no-vga");
     if (!c->serial[0])
         c->serial[0] = c->display == DISPLAY_TEXT || console_stdio ? "none" : "stdio";
-    for (unsigned i = 0; i < m->nserials; i++)
+    for (unsigned i = 0; i < m->nserials; i++) {
+        if (!c->serial[i])
+            c->serial[i] = "none";
         stdios += !strcmp(c->serial[i], "stdio");
+    }
     stdios += console_stdio + (c->display == DISPLAY_TEXT);
     if (stdios > 1)
         return err_set(e, EINVAL, "standard input and output can be used only once");
@@ -429,14 +424,46 @@ static int collect(void *opaque, int id, const char *arg, struct err *e)
                     : saved_add(&l->c->saved, id, arg, e);
 }
 
+/* What an appliance says comes first, so that all options win over it. */
+static int take_appliance(struct run_config *c, struct err *e)
+{
+    int found = -1, r = 0;
+    for (unsigned i = 0; !r && i < c->saved.n; i++)
+        if (c->saved.o[i].id == OPT_APPLIANCE && run_appliance_option(c, c->saved.o[i].arg, e))
+            r = err_prefix(e, "--appliance");
+    for (unsigned i = 0; !r && i < c->saved.n; i++) {
+        const struct appliance_format *f;
+        if (c->saved.o[i].id != OPT_COUNT)
+            continue;
+        r = appliance_find(&f, c->saved.o[i].arg, e);
+        if (f && found >= 0)
+            return err_set(e, EINVAL, "%s: one appliance is enough", c->saved.o[i].arg);
+        if (f) {
+            found = (int)i;
+            c->appliance_format = f;
+        }
+    }
+    if (!r && found >= 0)
+        r = run_appliance_read(c, c->saved.o[found].arg, e);
+    c->from_appliance = found;
+    return r;
+}
+
 static int take_collected(struct run_config *c, struct err *e)
 {
+    int r = take_appliance(c, e);
+    if (r)
+        return r;
+    for (unsigned i = 0; c->clone && i < c->m.ndisks; i++)
+        c->m.disk[i].snapshot = true;
     for (unsigned i = 0; i < c->saved.n; i++) {
         const struct saved_option *o = &c->saved.o[i];
         unsigned disks = c->m.ndisks;
         if (c->clone && o->id == OPT_NAME && !o->anew)
             continue; /* the first of them would have it */
-        int r = take_machine(c, o->id, o->arg, e);
+        if ((int)i == c->from_appliance)
+            continue;
+        r = take_machine(c, o->id, o->arg, e);
         if (r)
             return *opt_name(o->id) ? err_prefix(e, "--%s", opt_name(o->id)) : r;
         if (c->m.ndisks > disks) {
@@ -493,5 +520,6 @@ void run_config_free(struct run_config *c)
     saved_free(&c->saved);
     save_close(c->in);
     free(c->text);
-    xlcfg_free(c->xl);
+    appliance_free(c->appliance);
+    free(c->how_text);
 }

@@ -5,7 +5,7 @@
 #ifndef WIRT_CLI_RUN_CONFIG_H
 #define WIRT_CLI_RUN_CONFIG_H
 
-#include "appliance/xlcfg.h"
+#include "appliance/appliance.h"
 #include "board/config.h"
 #include "cli/saved_options.h"
 #include "core/savefile.h"
@@ -33,10 +33,15 @@ struct run_config {
     char *qmp[RUN_QMP_MAX]; /* paths */
     unsigned nqmps;
     bool have_uuid, have_name, have_vga;
-    struct xlcfg *xl;           /* what a Xen configuration file gave, NULL = none */
-    struct saved_options saved; /* what the machine is made of */
-    const char *load;           /* a saved machine; NULL = none */
-    struct save_in *in;         /* it, open */
+    struct appliance *appliance; /* what a description gave, NULL = there is none */
+    const struct appliance_format *appliance_format;
+    struct appliance_options how;    /* --appliance */
+    int from_appliance;              /* which of `saved` names it, -1 = none */
+    unsigned nets, cdroms, floppies; /* given on the command line */
+    char *how_text;                  /* what `how` points into */
+    struct saved_options saved;      /* what the machine is made of */
+    const char *load;                /* a saved machine; NULL = none */
+    struct save_in *in;              /* it, open */
     bool clone;
     char *text; /* m.options */
 };
@@ -45,5 +50,12 @@ struct run_config {
  * run_config_free().  -EINVAL and the like with one line. */
 int run_config_parse(struct run_config *c, int argc, char **argv, struct err *e);
 void run_config_free(struct run_config *c);
+
+/* ---- appliance.c: descriptions of other hypervisors ---- */
+int run_appliance_option(struct run_config *c, const char *arg, struct err *e);
+int run_appliance_read(struct run_config *c, const char *path, struct err *e);
+/* After parsing, before the machine is opened: checks digests, makes room for what is written.  May
+ * raise the signal that ended it. */
+int run_appliance_prepare(struct run_config *c, struct err *e);
 
 #endif

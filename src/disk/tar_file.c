@@ -82,7 +82,8 @@ int tar_file_open(struct file **f, const char *url, unsigned flags, const struct
     int r = tar_url_parse(url, archive, member, &disk_size, e);
     if (r)
         return r;
-    own.cache = DISK_WRITEBACK; /* members begin at multiples of 512 bytes: too little for O_DIRECT */
+    own.cache =
+        DISK_WRITEBACK; /* members begin at multiples of 512 bytes: too little for O_DIRECT */
     r = host_file_open(&whole, archive, 0, &own, e);
     if (r)
         return r;

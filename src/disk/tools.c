@@ -102,7 +102,7 @@ int create_open_backing(const struct disk_create *c, struct img **im, struct err
     char path[4096];
     int r;
 
-    if (c->backing[0] == '/' || !slash)
+    if (c->backing[0] == '/' || !slash || strstr(c->backing, "://"))
         snprintf(path, sizeof(path), "%s", c->backing);
     else
         snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - c->path), c->path, c->backing);

@@ -17,7 +17,7 @@ static void say(void *opaque, const char *line)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct machine_config m;
-    struct xlcfg_run run = {0};
+    struct appliance_run run = {0};
     struct xlcfg *x;
     struct err e = {0};
 

@@ -15,7 +15,7 @@
 
 struct read {
     struct machine_config m;
-    struct xlcfg_run run;
+    struct appliance_run run;
     struct xlcfg *x;
     struct err e;
     char said[4000];

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The table of descriptions, how one is recognized, and what their readers share: strings, notes,
+ * messages, files that a description names.
+ */
+#include "appliance/appliance_int.h"
+#include "appliance/xlcfg.h"
+#include "disk/tar.h"
+#include "disk/winpath.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define APPLIANCE_FORMATS                                                                          \
+    FORMAT(ovf)                                                                                    \
+    FORMAT(ova)                                                                                    \
+    FORMAT(xlcfg)
+
+#define FORMAT(name) extern const struct appliance_format appliance_##name;
+APPLIANCE_FORMATS
+#undef FORMAT
+
+const struct appliance_format *const appliance_formats[] = {
+#define FORMAT(name) &appliance_##name,
+    APPLIANCE_FORMATS
+#undef FORMAT
+        NULL,
+};
+
+/* -------------------------------------------------------------- strings, lines -- */
+
+char *ap_keep(struct appliance *a, const char *s, size_t len)
+{
+    struct ap_string *n = malloc(sizeof(*n) + len + 1);
+
+    if (!n)
+        return NULL;
+    memcpy(n->s, s, len);
+    n->s[len] = 0;
+    n->next = a->strings;
+    a->strings = n;
+    return n->s;
+}
+
+char *ap_print(struct appliance *a, const char *fmt, ...)
+{
+    char line[2 * PATH_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    return ap_keep(a, line, strlen(line));
+}
+
+int ap_nomem(struct appliance *a, struct err *e)
+{
+    return err_set(e, ENOMEM, "%s: out of memory", a->label);
+}
+
+void ap_note(struct appliance *a, const char *fmt, ...)
+{
+    char line[500];
+    va_list ap;
+    int n = a->line ? snprintf(line, sizeof(line), "%s:%u: ", a->label, a->line)
+                    : snprintf(line, sizeof(line), "%s: ", a->label);
+
+    va_start(ap, fmt);
+    if (n < (int)sizeof(line))
+        vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
+    va_end(ap);
+    ap_note_line(a, line);
+}
+
+void ap_note_line(struct appliance *a, char *line)
+{
+    size_t n = strlen(line);
+    char *more = realloc(a->notes, a->notes_len + n + 2);
+
+    for (char *p = line; *p; p++)
+        if (iscntrl((unsigned char)*p))
+            *p = '?';
+    if (a->o.say)
+        a->o.say(a->o.opaque, line);
+    if (!more)
+        return;
+    a->notes = more;
+    memcpy(more + a->notes_len, line, n);
+    memcpy(more + a->notes_len + n, "\n", 2);
+    a->notes_len += n + 1;
+}
+
+int ap_bad(struct appliance *a, struct err *e, const char *fmt, ...)
+{
+    char why[400];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(why, sizeof(why), fmt, ap);
+    va_end(ap);
+    if (a->line)
+        return err_set(e, EINVAL, "%s:%u: %s", a->label, a->line, why);
+    return err_set(e, EINVAL, "%s: %s", a->label, why);
+}
+
+bool ap_number(const char *s, u64 *v)
+{
+    char *end;
+
+    if (!s || !isdigit((unsigned char)*s))
+        return false;
+    errno = 0;
+    *v = strtoull(s, &end, 10);
+    return !*end && !errno;
+}
+
+bool ap_same(const char *a, const char *b)
+{
+    return a && b && !strcasecmp(a, b);
+}
+
+bool ap_true(const char *s)
+{
+    return ap_same(s, "true") || ap_same(s, "yes") || ap_same(s, "on") || ap_same(s, "1");
+}
+
+/* ----------------------------------------------------------------------- files -- */
+
+int ap_slurp(struct appliance *a, const char *path, char **text, size_t *len, struct err *e)
+{
+    struct disk_options o = {.readonly = true, .no_lock = true, .no_uring = true};
+    struct file *f;
+    int r = file_open(&f, path, FILE_EMPTY_OK, &o, e);
+
+    *text = NULL;
+    if (r)
+        return err_prefix(e, "%s", path);
+    if (f->size > AP_TEXT_MAX) {
+        r = err_set(e, EFBIG, "%s: %llu bytes are too much for a description", path,
+                    (unsigned long long)f->size);
+    } else {
+        *len = f->size;
+        *text = malloc(f->size + 1);
+        r = *text ? file_read(f, 0, *text, f->size) : -ENOMEM;
+        if (r)
+            err_set(e, -r, "%s: %s", path, strerror(-r));
+        else
+            (*text)[f->size] = 0;
+    }
+    file_close(f);
+    if (r) {
+        free(*text);
+        *text = NULL;
+    }
+    return r;
+}
+
+int ap_xml(struct appliance *a, struct xml_doc **doc, struct err *e)
+{
+    char *text;
+    size_t len;
+    int r = ap_slurp(a, a->path, &text, &len, e);
+
+    *doc = NULL;
+    if (!r && xml_parse(doc, text, len, e))
+        r = err_prefix(e, "%s", a->label);
+    free(text);
+    return r;
+}
+
+/* 1 = there and allowed, 0 = not there, -errno. */
+static int try_file(struct appliance *a, const char *path, char real[PATH_MAX], struct err *e)
+{
+    struct err own = {0};
+    int r = 0;
+
+    if (a->o.allow_external)
+        r = realpath(path, real) ? 0 : -errno;
+    else
+        r = disk_path_inside(a->folder, path, real, &own);
+    if (!r)
+        return 1;
+    if (r == -ENOENT || r == -ENOTDIR)
+        return 0;
+    return err_set(e, -r, "%s",
+                   r == -EPERM ? "lies outside the appliance's own directory "
+                                 "(--appliance allow-external allows that)"
+                               : strerror(-r));
+}
+
+int ap_look(struct appliance *a, const char *name, const char **path, struct err *e)
+{
+    char joined[PATH_MAX], real[PATH_MAX], host[PATH_MAX];
+    int r, n;
+
+    if (!strncasecmp(name, "file://", 7))
+        name += 7;
+    if (!*name || strlen(name) >= sizeof(host) || strstr(name, "://"))
+        return err_set(e, EINVAL, "\"%.200s\" is no name of a file", name);
+    strcpy(host, name);
+    if (strchr(name, '\\') || (isalpha((unsigned char)name[0]) && name[1] == ':'))
+        winpath_to_host(host);
+    n = *host == '/' ? snprintf(joined, sizeof(joined), "%s", host)
+                     : snprintf(joined, sizeof(joined), "%s/%s", a->folder, host);
+    if (n >= (int)sizeof(joined))
+        return err_set(e, ENAMETOOLONG, "%.80s...: the name is too long", name);
+    r = try_file(a, joined, real, e);
+    const char *base = strrchr(host, '/') ? strrchr(host, '/') + 1 : host;
+    if (r != 1 && *base && strcmp(base, "..") && base != host &&
+        snprintf(joined, sizeof(joined), "%s/%s", a->folder, base) < (int)sizeof(joined) &&
+        try_file(a, joined, real, NULL) == 1) {
+        ap_note(a, "%s is taken from beside the description", base);
+        r = 1;
+    }
+    if (!r)
+        r = err_set(e, ENOENT, "%s", strerror(ENOENT));
+    if (r < 0)
+        return err_prefix(e, "%.200s", name);
+    *path = ap_keep(a, real, strlen(real));
+    return *path ? 0 : ap_nomem(a, e);
+}
+
+int ap_file(struct appliance *a, const char *name, const char **path, struct err *e)
+{
+    if (!ap_look(a, name, path, e))
+        return 0;
+    return a->line ? err_prefix(e, "%s:%u", a->label, a->line) : err_prefix(e, "%s", a->label);
+}
+
+/* --------------------------------------------------------------------- probing -- */
+
+/* The local name of the root element.  UTF-16 is looked at by its bytes that are not zero. */
+static void find_root(struct ap_probe *p)
+{
+    char plain[4096];
+    size_t n = 0, k = 0;
+
+    for (size_t i = 0; i < p->len && n < sizeof(plain) - 1; i++)
+        if (p->head[i] && p->head[i] < 0x80)
+            plain[n++] = (char)p->head[i];
+    plain[n] = 0;
+    const char *s = plain;
+    for (;;) {
+        s += strspn(s, " \t\r\n");
+        if (!strncmp(s, "<?", 2))
+            s = strstr(s, "?>");
+        else if (!strncmp(s, "<!--", 4))
+            s = strstr(s, "-->");
+        else
+            break;
+        if (!s)
+            return;
+        s = strchr(s, '>') + 1;
+    }
+    if (*s != '<' || !isalpha((unsigned char)s[1]))
+        return;
+    for (s++; k < sizeof(p->root) - 1 && (isalnum((unsigned char)*s) || strchr("_-.:", *s)) && *s;
+         s++)
+        if (*s == ':')
+            k = 0;
+        else
+            p->root[k++] = *s;
+    p->root[k] = 0;
+}
+
+/* A bundle is a folder with its description in it. */
+static bool in_folder(const char *folder, char out[PATH_MAX])
+{
+    static const char *const endings[] = {".vmx", ".vbox", ".ovf"};
+    DIR *d = opendir(folder);
+    unsigned found = 0;
+    struct stat st;
+
+    if (!d)
+        return false;
+    for (struct dirent *x; (x = readdir(d));) {
+        const char *dot = strrchr(x->d_name, '.');
+        for (unsigned i = 0; dot && *x->d_name != '.' && i < ARRAY_SIZE(endings); i++)
+            if (!strcmp(dot, endings[i]) &&
+                snprintf(out, PATH_MAX, "%s/%s", folder, x->d_name) < PATH_MAX)
+                found++;
+    }
+    closedir(d);
+    if (found == 1)
+        return true;
+    return snprintf(out, PATH_MAX, "%s/config.pvs", folder) < PATH_MAX && !stat(out, &st);
+}
+
+/* What packs whole files: an appliance must be unpacked first. */
+static int check_packed(const struct ap_probe *p, struct err *e)
+{
+    static const struct {
+        const char *mark, *name, *how;
+        size_t len;
+    } packers[] = {{"\x1f\x8b", "gzip", "gunzip", 2},
+                   {"\x28\xb5\x2f\xfd", "zstd", "unzstd", 4},
+                   {"\xfd"
+                    "7zXZ",
+                    "xz", "unxz", 5},
+                   {"PK\3\4", "ZIP", "unzip", 4},
+                   {"Rar!", "RAR", "unrar x", 4},
+                   {"7z\xbc\xaf", "7-Zip", "7z x", 4}};
+    static const char *const endings[] = {".ova", ".ovf", ".xva", ".box", ".gz", ".tgz",
+                                          ".zst", ".xz",  ".zip", ".rar", ".7z"};
+    const char *dot = strrchr(p->path, '.');
+    bool named = false;
+
+    for (unsigned i = 0; dot && i < ARRAY_SIZE(endings); i++)
+        named |= !strcasecmp(dot, endings[i]);
+    for (unsigned i = 0; named && i < ARRAY_SIZE(packers); i++)
+        if (!memcmp(p->head, packers[i].mark, packers[i].len))
+            return err_set(e, EINVAL, "is packed by %s: unpack it first (%s does)", packers[i].name,
+                           packers[i].how);
+    return 0;
+}
+
+static int probe_all(const struct appliance_format **f, const struct ap_probe *p, struct err *e)
+{
+    int r = check_packed(p, e);
+
+    for (unsigned i = 0; !r && appliance_formats[i]; i++) {
+        r = appliance_formats[i]->probe(p, e);
+        if (r > 0) {
+            *f = appliance_formats[i];
+            return 0;
+        }
+    }
+    return r;
+}
+
+static int find_in(const struct appliance_format **f, struct ap_probe *p, struct err *e)
+{
+    struct disk_options o = {.readonly = true, .no_lock = true, .no_uring = true};
+    struct file *file;
+    u8 *head;
+    int r;
+
+    if (file_open(&file, p->path, 0, &o, NULL))
+        return 0; /* whoever wants it as a disk says why not */
+    head = calloc(1, AP_HEAD + TAR_BLOCK);
+    p->head = head;
+    p->len = min(file->size, (u64)AP_HEAD);
+    r = head ? file_read(file, 0, head, p->len) : -ENOMEM;
+    if (r) {
+        r = err_set(e, -r, "%s", strerror(-r));
+    } else {
+        p->text = !memchr(head, 0, p->len);
+        find_root(p);
+        if (!*p->root && tar_probe(head))
+            p->tar = file;
+        r = probe_all(f, p, e);
+    }
+    free(head);
+    file_close(file);
+    return r;
+}
+
+int appliance_find(const struct appliance_format **f, const char *path, struct err *e)
+{
+    struct ap_probe p = {.path = path};
+    char inner[PATH_MAX];
+    struct stat st;
+
+    *f = NULL;
+    if (strstr(path, "://") || stat(path, &st))
+        return 0;
+    if (S_ISDIR(st.st_mode)) {
+        if (!in_folder(path, inner))
+            return 0;
+        p.path = inner;
+    } else if (!S_ISREG(st.st_mode)) {
+        return 0;
+    }
+    return find_in(f, &p, e) ? err_prefix(e, "%s", path) : 0;
+}
+
+/* --------------------------------------------------------------------- reading -- */
+
+static int open_at(struct appliance *a, const char *path, struct err *e)
+{
+    char inner[PATH_MAX];
+    struct stat st;
+
+    if (!stat(path, &st) && S_ISDIR(st.st_mode)) {
+        if (!in_folder(path, inner))
+            return err_set(e, ENOENT, "%s: holds no description", path);
+        path = inner;
+    }
+    a->path = ap_keep(a, path, strlen(path));
+    a->label = strdup(path);
+    const char *slash = strrchr(path, '/');
+    a->folder = slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
+    return a->path && a->label && a->folder ? 0 : err_set(e, ENOMEM, "out of memory");
+}
+
+int appliance_read(struct appliance **out, const struct appliance_format *f, const char *path,
+                   const struct appliance_options *o, struct machine_config *m,
+                   struct appliance_run *run, struct err *e)
+{
+    struct appliance *a = *out = calloc(1, sizeof(*a));
+
+    if (!a)
+        return err_set(e, ENOMEM, "out of memory");
+    a->format = f;
+    a->m = m;
+    a->run = run;
+    a->o = *o;
+    for (unsigned i = 0; i < AP_DRIVES_MAX; i++)
+        a->fresh_fd[i] = -1;
+    int r = open_at(a, path, e);
+    if (!r)
+        r = f->read(a, e);
+    a->line = 0;
+    if (!r)
+        r = ap_finish(a, e);
+    return r;
+}
+
+void appliance_free(struct appliance *a)
+{
+    if (!a)
+        return;
+    for (unsigned i = 0; i < AP_DRIVES_MAX; i++)
+        if (a->fresh_fd[i] >= 0)
+            close(a->fresh_fd[i]);
+    while (a->strings) {
+        struct ap_string *s = a->strings;
+        a->strings = s->next;
+        free(s);
+    }
+    ap_manifest_free(a->manifest);
+    xlcfg_free(a->xl);
+    free(a->notes);
+    free(a->label);
+    free(a->folder);
+    free(a);
+}

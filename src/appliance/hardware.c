@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a description has as hardware, in terms of the PC that Wirt has.  An unmodified guest boots
+ * only from a controller that it has a driver for: so disks that are on a controller which is not
+ * here are on IDE, for which every system has one, and those beyond its four places on virtio.
+ */
+#include "appliance/appliance_int.h"
+#include "board/pc.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MEMORY_LEAST (2 * MIB)
+#define MEMORY_MOST  (1ull << 40)
+enum { CPUS_MAX = 64, NAME_MAX_LEN = 63, IDE_PLACES = 4, SERIALS_MAX = MACHINE_SERIALS_MAX };
+
+static const char *const bus_name[] = {
+    [AP_IDE] = "IDE", [AP_SATA] = "SATA",     [AP_SCSI] = "SCSI", [AP_NVME] = "NVMe",
+    [AP_XEN] = "Xen", [AP_VIRTIO] = "virtio", [AP_USB] = "USB",   [AP_FDC] = "floppy",
+};
+
+/* Network cards of other hypervisors that are ours, by the driver that a guest needs. */
+static const struct {
+    const char *name, *here;
+    bool same; /* the same driver takes it */
+} models[] = {
+    {"e1000", "e1000", true},
+    {"82540EM", "e1000", true},
+    {"82545EM", "e1000", true},
+    {"82543GC", "e1000", true},
+    {"virtio", "virtio", true},
+    {"virtio-net", "virtio", true},
+    {"virtio-net-pci", "virtio", true},
+    {"virtio-transitional", "virtio", true},
+    {"virtio-non-transitional", "virtio", true},
+};
+
+/* -------------------------------------------------------------- what it is called -- */
+
+void ap_name(struct appliance *a, const char *name)
+{
+    char out[NAME_MAX_LEN + 1];
+    size_t n = 0;
+
+    for (; name && *name && n < NAME_MAX_LEN; name++, n++) {
+        bool ok = *name != '/' && (*name != '.' || n) && !iscntrl((unsigned char)*name);
+        out[n] = ok ? *name : '-';
+    }
+    while (n && (out[n - 1] & 0xc0) == 0x80 && name && *name)
+        n--; /* no half of a letter */
+    out[n] = 0;
+    const char *kept = n ? ap_keep(a, out, n) : NULL;
+    if (kept) {
+        a->m->name = kept;
+        a->run->have_name = true;
+    }
+}
+
+void ap_system(struct appliance *a, const char *system)
+{
+    if (!system || !*system)
+        return;
+    a->system = ap_keep(a, system, min(strlen(system), (size_t)100));
+    if (strcasestr(system, "windows") || !strncasecmp(system, "win", 3))
+        a->m->rtc = RTC_LOCALTIME;
+}
+
+int ap_uuid(struct appliance *a, const char *text, struct err *e)
+{
+    u8 uuid[16] = {0};
+    unsigned n = 0;
+
+    for (const char *p = text; *p; p++) {
+        if (strchr("{}- \t", *p))
+            continue;
+        if (!isxdigit((unsigned char)*p) || n == 32)
+            return ap_bad(a, e, "\"%.80s\" is no UUID", text);
+        int digit = isdigit((unsigned char)*p) ? *p - '0' : (*p | 0x20) - 'a' + 10;
+        uuid[n / 2] |= (u8)(digit << (n % 2 ? 0 : 4));
+        n++;
+    }
+    if (n != 32)
+        return ap_bad(a, e, "\"%.80s\" is no UUID", text);
+    memcpy(a->m->uuid, uuid, sizeof(uuid));
+    a->run->have_uuid = true;
+    return 0;
+}
+
+int ap_memory(struct appliance *a, u64 bytes, struct err *e)
+{
+    if (bytes < MEMORY_LEAST || bytes > MEMORY_MOST)
+        return ap_bad(a, e, "%llu bytes of memory: 2 MiB to 1 TiB are possible",
+                      (unsigned long long)bytes);
+    a->m->memory = align_down(bytes, MIB);
+    return 0;
+}
+
+void ap_cpus(struct appliance *a, u64 n)
+{
+    if (n > CPUS_MAX)
+        ap_note(a, "%llu processors: it gets %d", (unsigned long long)n, CPUS_MAX);
+    a->m->cpus = (unsigned)max(min(n, (u64)CPUS_MAX), (u64)1);
+}
+
+/* -------------------------------------------------------------------- drives -- */
+
+int ap_drive(struct appliance *a, const struct ap_drive *d, struct err *e)
+{
+    if (a->ndrives == AP_DRIVES_MAX)
+        return ap_bad(a, e, "more than %d drives", AP_DRIVES_MAX);
+    struct ap_drive *n = &a->drive[a->ndrives++];
+    *n = *d;
+    n->line = a->line;
+    if (!n->where)
+        n->where = bus_name[d->bus];
+    return 0;
+}
+
+int ap_removable(struct appliance *a, const struct ap_drive *d, const char *name, struct err *e)
+{
+    struct ap_drive own = *d;
+    struct err why = {0};
+
+    if (name && *name && ap_look(a, name, &own.file, &why)) {
+        own.file = NULL;
+        ap_note(a, "%s: the drive is empty: %s", own.where ? own.where : bus_name[own.bus],
+                why.msg);
+    }
+    return ap_drive(a, &own, e);
+}
+
+static int by_place(const void *pa, const void *pb)
+{
+    const struct ap_drive *a = pa, *b = pb;
+
+    if (a->bus != b->bus)
+        return a->bus < b->bus ? -1 : 1;
+    if (a->place != b->place)
+        return a->place < b->place ? -1 : 1;
+    return a->line < b->line ? -1 : a->line > b->line;
+}
+
+static int add_usb(struct appliance *a, struct ap_drive *d, struct err *e)
+{
+    struct usb_config *u = &a->m->usb;
+
+    if (u->ndisks == MACHINE_USB_DISKS_MAX)
+        return ap_bad(a, e, "more than %d USB disks", MACHINE_USB_DISKS_MAX);
+    u->on = true;
+    u->disk[u->ndisks] = (struct disk_config){.path = strdup(d->file),
+                                              .readonly = d->readonly,
+                                              .snapshot = d->discard,
+                                              .format = d->format,
+                                              .allow_external = a->o.allow_external,
+                                              .root = a->folder};
+    d->here = "USB";
+    return u->disk[u->ndisks++].path ? 0 : ap_nomem(a, e);
+}
+
+static int add_disk(struct appliance *a, struct ap_drive *d, unsigned *ide, unsigned for_ide,
+                    bool *told, struct err *e)
+{
+    static const char *const place[] = {"IDE, primary master", "IDE, primary slave",
+                                        "IDE, secondary master", "IDE, secondary slave"};
+    struct machine_config *m = a->m;
+    bool virtio = a->o.virtio || (d->bus == AP_VIRTIO && !m->xen), full = *ide >= for_ide;
+
+    if (m->ndisks == MACHINE_DISKS_MAX)
+        return ap_bad(a, e, "more than %d disks", MACHINE_DISKS_MAX);
+    d->here = virtio || full ? "virtio" : place[*ide];
+    if (!virtio && full && !m->xen)
+        ap_note(a, "%s: IDE is full: the disk is on virtio, for which the guest needs a driver",
+                d->where);
+    else if (!virtio && d->bus != AP_IDE && d->bus != AP_XEN && d->bus != AP_VIRTIO &&
+             !told[d->bus])
+        ap_note(a, "%s: there is no %s here: disks are on IDE, for which the guest needs a driver",
+                d->where, bus_name[d->bus]);
+    if (!virtio)
+        told[d->bus] = true;
+    d->index = m->ndisks;
+    d->in_disks = true;
+    m->disk[m->ndisks] =
+        (struct disk_config){.path = strdup(d->file ? d->file : ""),
+                             .bus = virtio || full ? DISK_BUS_VIRTIO : DISK_BUS_IDE,
+                             .readonly = d->readonly,
+                             .snapshot = d->discard,
+                             .format = d->format,
+                             .allow_external = a->o.allow_external,
+                             .root = a->folder};
+    if (!virtio && !full)
+        (*ide)++;
+    return m->disk[m->ndisks++].path ? 0 : ap_nomem(a, e);
+}
+
+/* Those with a disc in them first. */
+static void add_cdroms(struct appliance *a, unsigned ide)
+{
+    for (int pass = 0; pass < 2; pass++)
+        for (unsigned i = 0; i < a->ndrives; i++) {
+            struct ap_drive *d = &a->drive[i];
+            if (d->kind != AP_CDROM || (d->file == NULL) != pass)
+                continue;
+            a->line = d->line;
+            if (ide + a->m->ncdroms == IDE_PLACES || a->m->ncdroms == MACHINE_CDROMS_MAX) {
+                ap_note(a, "%s: there is no place left for this CD-ROM drive", d->where);
+                d->here = "left out";
+            } else {
+                d->here = "IDE";
+                a->m->cdrom[a->m->ncdroms++] = d->file;
+            }
+        }
+}
+
+static void add_floppies(struct appliance *a)
+{
+    for (unsigned i = 0; i < a->ndrives; i++) {
+        struct ap_drive *d = &a->drive[i];
+        if (d->kind != AP_FLOPPY)
+            continue;
+        d->here = a->m->nfloppies < MACHINE_FLOPPY_MAX ? "floppy" : "left out";
+        if (a->m->nfloppies < MACHINE_FLOPPY_MAX)
+            a->m->floppy[a->m->nfloppies++] = d->file;
+    }
+}
+
+static int place_drives(struct appliance *a, struct err *e)
+{
+    unsigned ide = 0, for_ide = IDE_PLACES;
+    bool told[AP_FDC + 1] = {false};
+    int r = 0;
+
+    qsort(a->drive, a->ndrives, sizeof(a->drive[0]), by_place);
+    for (unsigned i = 0; i < a->ndrives; i++)
+        if (a->drive[i].kind == AP_CDROM && a->drive[i].file)
+            for_ide = IDE_PLACES - 1;
+    for (unsigned i = 0; !r && i < a->ndrives; i++) {
+        struct ap_drive *d = &a->drive[i];
+        a->line = d->line;
+        if (d->kind != AP_DISK)
+            continue;
+        if (d->bus == AP_USB && d->file && !d->overlay)
+            r = add_usb(a, d, e);
+        else
+            r = add_disk(a, d, &ide, for_ide, told, e);
+    }
+    add_cdroms(a, ide);
+    add_floppies(a);
+    a->line = 0;
+    return r;
+}
+
+/* ------------------------------------------------------------------- network -- */
+
+/* Twelve digits with anything usual between them. */
+static bool parse_mac(const char *s, u8 mac[6])
+{
+    unsigned n = 0;
+
+    memset(mac, 0, 6);
+    for (; *s; s++) {
+        if (strchr(":-.", *s))
+            continue;
+        if (!isxdigit((unsigned char)*s) || n == 12)
+            return false;
+        int digit = isdigit((unsigned char)*s) ? *s - '0' : (*s | 0x20) - 'a' + 10;
+        mac[n / 2] |= (u8)(digit << (n % 2 ? 0 : 4));
+        n++;
+    }
+    return n == 12;
+}
+
+int ap_nic(struct appliance *a, const char *where, const char *model, const char *mac,
+           const char *network, struct err *e)
+{
+    const char *here = "e1000";
+    bool same = !model || !*model;
+    struct net_config c;
+    u8 address[6];
+
+    if (a->m->nnics == MACHINE_NICS_MAX) {
+        ap_note(a, "%s: more than %d network cards: this one is left out", where, MACHINE_NICS_MAX);
+        return 0;
+    }
+    int r = net_parse(&c, "user", e);
+    if (r)
+        return r;
+    for (unsigned i = 0; !same && i < ARRAY_SIZE(models); i++)
+        if (ap_same(model, models[i].name)) {
+            here = models[i].here;
+            same = models[i].same;
+        }
+    if (!same && !xen_alone(a->m->xen))
+        ap_note(a, "%s: there is no %.40s here: the card is an e1000", where, model);
+    strcpy(c.model, here);
+    if (xen_alone(a->m->xen))
+        c.model[0] = 0;
+    if (mac && *mac) {
+        if (!parse_mac(mac, address) || address[0] & 1)
+            return ap_bad(a, e, "%s: \"%.40s\" is no address of a network card", where, mac);
+        memcpy(c.mac, address, sizeof(address));
+    }
+    if (network)
+        ap_note(a, "%s: on %.80s there; here it is on the user-mode network (--net gives another)",
+                where, network);
+    a->nic[a->m->nnics] = ap_print(a, "%s%s%.40s -> %s", where, model && *model ? ", " : "",
+                                   model ? model : "", xen_alone(a->m->xen) ? "Xen" : here);
+    a->m->nic[a->m->nnics++] = c;
+    return 0;
+}
+
+/* ---------------------------------------------------------------------- the rest -- */
+
+static void choose_firmware(struct appliance *a)
+{
+    char path[512];
+
+    if (!a->efi || a->m->firmware || a->m->kernel)
+        return;
+    a->m->firmware = "OVMF.fd";
+    if (!pc_find_rom("OVMF.fd", path, sizeof(path)))
+        ap_note(a, "it wants UEFI firmware, which is not here (Debian has it in the package ovmf)");
+    else
+        ap_note(a, "UEFI firmware: its variables are not kept, and it boots from \\EFI\\BOOT");
+}
+
+int ap_finish(struct appliance *a, struct err *e)
+{
+    int r = place_drives(a, e);
+
+    if (r || a->xl)
+        return r;
+    choose_firmware(a);
+    if (a->serials)
+        a->m->nserials = min(a->serials, (unsigned)SERIALS_MAX);
+    if (!a->m->nnics)
+        r = net_parse(&a->m->nic[a->m->nnics++], "none", e);
+    return r;
+}
+
+static void print_size(FILE *f, u64 bytes)
+{
+    if (bytes >= GIB)
+        fprintf(f, "%.3g GiB", (double)bytes / (double)GIB);
+    else
+        fprintf(f, "%llu MiB", (unsigned long long)(bytes / MIB));
+}
+
+void appliance_print(const struct appliance *a, const struct machine_config *m, FILE *f)
+{
+    static const char *const kinds[] = {"disk", "cdrom", "floppy"};
+
+    fprintf(f, "%s\n  %-12s %s\n", a->path, "format", a->format->title);
+    fprintf(f, "  %-12s %s\n", "name", m->name);
+    if (a->system)
+        fprintf(f, "  %-12s %s\n", "system", a->system);
+    fprintf(f, "  %-12s ", "memory");
+    print_size(f, m->memory);
+    fprintf(f, "\n  %-12s %u\n", "processors", m->cpus);
+    fprintf(f, "  %-12s %s\n", "firmware", m->kernel ? "none" : a->efi ? "UEFI" : "BIOS");
+    for (unsigned i = 0; i < a->ndrives; i++) {
+        const struct ap_drive *d = &a->drive[i];
+        fprintf(f, "  %-12s %s -> %s: ", kinds[d->kind], d->where, d->here ? d->here : "?");
+        if (d->fresh) {
+            fprintf(f, "a new one of ");
+            print_size(f, d->fresh);
+            fputc('\n', f);
+        } else {
+            fprintf(f, "%s%s%s\n", d->file ? d->file : "empty", d->readonly ? ", read-only" : "",
+                    d->overlay   ? ", never written to"
+                    : d->discard ? ", changes are thrown away"
+                                 : "");
+        }
+    }
+    for (unsigned i = 0; !a->ndrives && i < m->ndisks; i++)
+        fprintf(f, "  %-12s %s\n", "disk", m->disk[i].path);
+    for (unsigned i = 0; i < MACHINE_NICS_MAX && a->nic[i]; i++)
+        fprintf(f, "  %-12s %s\n", "network", a->nic[i]);
+    if (a->notes)
+        fprintf(f, "done in another way, or not at all:\n");
+    for (const char *p = a->notes; p && *p;) {
+        size_t n = strcspn(p, "\n");
+        fprintf(f, "  %.*s\n", (int)n, p);
+        p += n + (p[n] == '\n');
+    }
+}
