@@ -169,6 +169,8 @@ static int open_interrupts(struct pc *pc, struct err *e)
     lapic_bus_init(&pc->lapics, vm->vcpu, vm->ncpus, vm->clock, &pc->pic, t);
     pc->lapics.eoi = ioapic_eoi;
     pc->lapics.eoi_opaque = &pc->ioapic;
+    pc->ioapic.route = lapic_route;
+    pc->ioapic.route_opaque = &pc->lapics;
     pc->lapics_open = true;
 
     int r = map(&vm->pio, &pc->pic.region[0], 0x20, e);

@@ -254,7 +254,12 @@ enum { CHECK_SLOW = 16 };
 static int open_machine(struct run *r, struct err *e)
 {
     struct run_config *c = &r->c;
-    struct cpu_config cpu = {c->m.cpus, c->cpu, c->check, c->perf_map, c->m.xen == XEN_PV};
+    struct cpu_config cpu = {.count = c->m.cpus,
+                             .model = c->cpu,
+                             .irqchip = c->irqchip,
+                             .check = c->check,
+                             .perf_map = c->perf_map,
+                             .ring3 = c->m.xen == XEN_PV};
     const struct stdio_keys keys = {quit, reset, power_button, r};
     const struct engine_ops *engine = NULL;
     int ret = check_memory(c->m.memory, e);

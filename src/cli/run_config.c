@@ -253,7 +253,9 @@ static int take_machine(struct run_config *c, int id, const char *arg, struct er
 static int take_option(void *opaque, int id, const char *arg, struct err *e)
 {
     static const char *const engines[] = {"auto", "kvm", "soft", "interp", NULL};
+    static const char *const irqchips[] = {"user", "split", "auto", NULL}; /* enum irqchip */
     struct run_config *c = opaque;
+    int r;
     switch (id) {
     case OPT_LOAD:
         return 0; /* find_load() has taken it */
@@ -278,6 +280,10 @@ static int take_option(void *opaque, int id, const char *arg, struct err *e)
     case OPT_ENGINE:
         c->engine = arg;
         return min(check_word(arg, engines, e), 0);
+    case OPT_IRQCHIP:
+        r = check_word(arg, irqchips, e);
+        c->irqchip = (enum irqchip)max(r, 0);
+        return min(r, 0);
     case OPT_VERBOSE:
         c->verbose = true;
         return 0;
@@ -480,6 +486,7 @@ int run_config_parse(struct run_config *c, int argc, char **argv, struct err *e)
     memset(c, 0, sizeof(*c));
     machine_config_init(&c->m);
     c->engine = "auto";
+    c->irqchip = IRQCHIP_AUTO;
     c->cpu = "max";
     int r = opts_parse(&run_options, argc, argv, find_load, c, e);
     if (c->help)

@@ -9,6 +9,7 @@
 #include "board/config.h"
 #include "cli/saved_options.h"
 #include "core/savefile.h"
+#include "core/vm.h"
 #include "ui/vnc.h"
 #include "ui/web.h"
 
@@ -19,6 +20,7 @@ enum display_kind { DISPLAY_NONE, DISPLAY_TEXT };
 struct run_config {
     struct machine_config m; /* without its chardevs */
     const char *engine;      /* "auto", "kvm", "soft", "interp" */
+    enum irqchip irqchip;
     const char *cpu;
     bool verbose, check, stats, perf_map, no_reboot, snapshot, help;
     const char *trace; /* NULL = none */

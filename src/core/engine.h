@@ -43,6 +43,9 @@ struct engine_ops {
     /* While the vCPU is parked. */
     void (*get_state)(struct vcpu *v, struct cpu_state *s);
     void (*set_state)(struct vcpu *v, const struct cpu_state *s);
+    /* All vCPUs are parked: what the engine kept of devices (KVM's local APICs) goes back to them.
+     * On the loop's thread, after the clock has stopped if it stops at all; may be NULL. */
+    void (*park)(struct engine *en);
     /* The physical map changed in [base, base+size).  From any thread; may be NULL. */
     void (*map)(struct engine *en, u64 base, u64 size);
     /* Clears PAGE_WATCH of the pages in [ram_off, ram_off+len) that the guest wrote since the last

@@ -74,8 +74,15 @@ static void notify(struct vm *vm, enum vm_event ev)
         vm->notify(vm->notify_opaque, ev);
 }
 
+static void park(struct vm *vm)
+{
+    if (vm->e && vm->engine->park)
+        vm->engine->park(vm->e);
+}
+
 void vm_reset_now(struct vm *vm)
 {
+    park(vm);
     loop_cancel(vm->loop, &vm->reset_job);
     __atomic_store_n(&vm->reset_wanted, false, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < vm->ncpus; i++)
@@ -151,6 +158,7 @@ void vm_pause(struct vm *vm)
     vm->paused = true;
     hold(vm, VCPU_PAUSE);
     clock_pause(vm->clock);
+    park(vm);
     vm->paused_at = realtime_ns();
     notify(vm, VM_EVENT_PAUSE);
 }

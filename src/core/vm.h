@@ -40,12 +40,19 @@ enum vm_event {
     VM_EVENT_END,    /* vm->end says why; the vCPUs still run */
 };
 
+enum irqchip {
+    IRQCHIP_USER,  /* local APICs are Wirt's under every engine */
+    IRQCHIP_SPLIT, /* under kvm they are the kernel's; an error where it cannot */
+    IRQCHIP_AUTO,  /* the kernel's where that works */
+};
+
 struct cpu_config {
     unsigned count;
     const char *model; /* "max", "qemu64", ...: src/cpu/cpuid.c knows them */
-    bool check;        /* lockstep: --check */
-    bool perf_map;     /* write /tmp/perf-PID.map */
-    bool ring3;        /* CPUID without what a kernel in ring 3 cannot use */
+    enum irqchip irqchip;
+    bool check;    /* lockstep: --check */
+    bool perf_map; /* write /tmp/perf-PID.map */
+    bool ring3;    /* CPUID without what a kernel in ring 3 cannot use */
 };
 
 struct vm {

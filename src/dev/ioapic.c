@@ -54,6 +54,12 @@ static void send_message(struct ioapic *p, unsigned n)
     msi_send(&p->msi, message_address(r), message_data(r));
 }
 
+static void tell_route(struct ioapic *p, unsigned n)
+{
+    if (p->route)
+        p->route(p->route_opaque, n, message_address(p->redir[n]), message_data(p->redir[n]));
+}
+
 /* Sends a level-triggered pin's interrupt if it is due. */
 static void service_level(struct ioapic *p, unsigned n)
 {
@@ -150,12 +156,14 @@ static void write_register(struct ioapic *p, u32 val)
         return;
     if (p->select & 1) {
         *r = (u32)*r | (u64)val << 32;
+        tell_route(p, n);
         return;
     }
     *r = (*r & ~(u64)REDIR_LOW_BITS) | (val & REDIR_LOW_BITS);
     /* Guests for chips without an EOI register end an interrupt by a turn to edge and back. */
     if (!(*r & REDIR_LEVEL))
         *r &= ~(u64)REDIR_REMOTE_IRR;
+    tell_route(p, n);
     service_level(p, n);
 }
 
@@ -201,6 +209,8 @@ void ioapic_reset(struct ioapic *p)
     pthread_mutex_lock(&p->lock);
     for (unsigned i = 0; i < IOAPIC_PINS; i++)
         p->redir[i] = REDIR_MASKED;
+    for (unsigned i = 0; i < IOAPIC_PINS; i++)
+        tell_route(p, i);
     p->select = 0;
     p->id = p->initial_id;
     pthread_mutex_unlock(&p->lock);
@@ -224,4 +234,22 @@ static const struct field ioapic_fields[] = {
     FIELD(struct ioapic, id),
     FIELD(struct ioapic, select),
 };
-const struct state_desc ioapic_state = STATE_DESC("ioapic", 1, ioapic_fields);
+
+static int ioapic_loaded(void *obj, struct err *e)
+{
+    struct ioapic *p = obj;
+
+    pthread_mutex_lock(&p->lock);
+    for (unsigned i = 0; i < IOAPIC_PINS; i++)
+        tell_route(p, i);
+    pthread_mutex_unlock(&p->lock);
+    return 0;
+}
+
+const struct state_desc ioapic_state = {
+    .name = "ioapic",
+    .version = 1,
+    .fields = ioapic_fields,
+    .nfields = ARRAY_SIZE(ioapic_fields),
+    .loaded = ioapic_loaded,
+};

@@ -20,6 +20,10 @@ struct ioapic {
     u8 select;            /* IOREGSEL */
     struct region region; /* 4 KiB (0xfec00000) */
     struct msi_sink msi;
+    /* Told what an input sends, masked or not, whenever that changes; the lock is held.  NULL =
+     * nobody wants to know. */
+    void (*route)(void *opaque, unsigned n, u64 addr, u32 data);
+    void *route_opaque;
     struct trace *trace;
     pthread_mutex_t lock; /* after device locks, before the local APICs' */
 };

@@ -157,6 +157,9 @@ void lapic_update_intr(struct lapic *l)
     bool raised = vcpu_events(l->vcpu) & VCPU_INTR;
     bool want = pending_vector(l) >= 0 || extint_pending(l) || l->direct;
 
+    if (l->bus->host) /* it knows the rest; the PIC's reaches the boot processor alone */
+        want = l->lint0 && l->index == 0;
+
     if (want && !raised)
         vcpu_raise(l->vcpu, VCPU_INTR);
     else if (!want && raised)
@@ -307,7 +310,12 @@ void lapic_msi(void *opaque, u64 addr, u32 data)
     trace(b->trace, lapic, "message %08x to %08x", data, (u32)addr);
     if ((data & ICR_LEVEL) && !(data & ICR_ASSERT))
         return; /* level deassert: nothing to do */
-    deliver(b, msi_destinations(b, addr), data >> 8 & 7, data, data & ICR_LEVEL);
+    pthread_mutex_lock(&b->lock);
+    if (b->host)
+        b->host->send(b->host_opaque, addr, data);
+    else
+        deliver(b, msi_destinations(b, addr), data >> 8 & 7, data, data & ICR_LEVEL);
+    pthread_mutex_unlock(&b->lock);
 }
 
 bool lapic_msi_pending(void *opaque, u64 addr, u32 data)
@@ -315,7 +323,7 @@ bool lapic_msi_pending(void *opaque, u64 addr, u32 data)
     struct lapic_bus *b = opaque;
     u64 set = msi_destinations(b, addr);
     unsigned mode = data >> 8 & 7;
-    bool waits = set && (mode == DM_FIXED || mode == DM_LOWEST);
+    bool waits = set && !b->host && (mode == DM_FIXED || mode == DM_LOWEST);
 
     for (; set && waits; set &= set - 1) {
         struct lapic *l = &b->lapic[__builtin_ctzll(set)];
@@ -575,11 +583,23 @@ static struct lapic *self(struct lapic_bus *b)
     return &b->lapic[0];
 }
 
+/* The host sees all that instructions of its own do; what is interpreted in its place finds no APIC
+ * here.  No guest reaches one with an instruction that a host cannot run. */
+static bool in_host(const struct lapic *l)
+{
+    if (!l->bus->host)
+        return false;
+    trace(l->bus->trace, lapic, "cpu %u: the APIC is in the host's kernel", l->index);
+    return true;
+}
+
 static u64 page_read(void *opaque, u64 off, unsigned size)
 {
     struct lapic *l = self(opaque);
     u32 v = UINT32_MAX;
 
+    if (in_host(l))
+        return v;
     pthread_mutex_lock(&l->lock);
     if (enabled(l) && !x2apic(l)) {
         v = 0;
@@ -595,6 +615,8 @@ static void page_write(void *opaque, u64 off, unsigned size, u64 val)
     struct lapic *l = self(opaque);
     struct effect fx = {0};
 
+    if (in_host(l))
+        return;
     pthread_mutex_lock(&l->lock);
     if (enabled(l) && !x2apic(l) && !(off & 0xf)) {
         trace(l->bus->trace, lapic, "cpu %u: register %03x = %08x", l->index, (u32)off, (u32)val);
@@ -624,8 +646,8 @@ static int intc_ack(void *opaque)
         pthread_mutex_unlock(&l->lock);
         return v;
     }
-    ext = extint_pending(l) && l->bus->pic;
-    if (!ext) {
+    ext = (l->bus->host ? l->lint0 : extint_pending(l)) && l->bus->pic;
+    if (!ext && !l->bus->host) {
         v = pending_vector(l);
         if (v >= 0) {
             clear_bit(l->irr, v);
@@ -724,6 +746,8 @@ static bool intc_rdmsr(void *opaque, u32 msr, u64 *v)
     u32 low = 0;
     bool ok = true;
 
+    if (in_host(l))
+        return false;
     pthread_mutex_lock(&l->lock);
     if (msr == MSR_TSC_DEADLINE) {
         *v = lapic_timer_tsc_deadline(l);
@@ -769,6 +793,8 @@ static bool intc_wrmsr(void *opaque, u32 msr, u64 v)
     unsigned reg = msr - MSR_X2APIC;
     bool ok = true;
 
+    if (in_host(l))
+        return false;
     pthread_mutex_lock(&l->lock);
     if (msr == MSR_TSC_DEADLINE) {
         lapic_timer_write_tsc_deadline(l, v);
@@ -818,7 +844,7 @@ void lapic_lint0(void *opaque, unsigned n, bool level)
         pthread_mutex_lock(&l->lock);
         bool rises = level && !l->lint0;
         l->lint0 = level;
-        if (rises && enabled(l) && is_fixed(l->lvt[LVT_LINT0]))
+        if (rises && !b->host && enabled(l) && is_fixed(l->lvt[LVT_LINT0]))
             lapic_accept(l, l->lvt[LVT_LINT0], false);
         lapic_update_intr(l);
         pthread_mutex_unlock(&l->lock);
@@ -835,7 +861,7 @@ void lapic_lint1(void *opaque, unsigned n, bool level)
         return;
     pthread_mutex_lock(&l->lock);
     lvt = l->lvt[LVT_LINT1];
-    if (!enabled(l) || (!(lvt & LVT_MASKED) && (lvt >> 8 & 7) == DM_NMI))
+    if (b->host || !enabled(l) || (!(lvt & LVT_MASKED) && (lvt >> 8 & 7) == DM_NMI))
         vcpu_raise(l->vcpu, VCPU_NMI);
     else if (is_fixed(lvt))
         lapic_accept(l, lvt, false);
@@ -864,6 +890,7 @@ void lapic_bus_init(struct lapic_bus *b, struct vcpu *vcpu, unsigned count, stru
     b->clock = c;
     b->trace = t;
     b->pic = pic;
+    pthread_mutex_init(&b->lock, NULL);
     b->region = (struct region){.name = "lapic", .size = 0x1000, .ops = &page_ops, .opaque = b};
     for (unsigned i = 0; i < count; i++) {
         struct lapic *l = &b->lapic[i];

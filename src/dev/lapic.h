@@ -33,12 +33,26 @@ struct lapic {
     u64 timer_start;    /* virtual ns at which the initial count was written */
     u64 timer_deadline; /* virtual ns of the next expiry that matters, 0 = none */
     u64 tsc_deadline;   /* IA32_TSC_DEADLINE, 0 = disarmed */
+    u32 timer_left;     /* the current count while the registers move, lapic_give() */
     bool lint0;         /* level of the PIC's INTR */
     u8 direct;          /* a vector on its way to the processor past IRR, 0 = none */
     u32 auto_eoi[8];    /* vectors that end as they are delivered: lapic_auto_eoi() */
     struct timer timer;
     pthread_mutex_t lock; /* one APIC's lock at a time; after the PIC's and the I/O APIC's */
 };
+
+/* An engine that runs the APICs itself (KVM, in the kernel).  The bus's lock is held. */
+struct lapic_host_ops {
+    void (*send)(void *opaque, u64 addr, u32 data); /* a message */
+    void (*routed)(void *opaque);                   /* lapic_bus.route[] has changed */
+};
+
+/* What an input of the I/O APIC sends. */
+struct lapic_route {
+    u64 addr;
+    u32 data;
+};
+enum { LAPIC_ROUTES = 24 };
 
 struct lapic_bus {
     struct lapic lapic[LAPIC_MAX];
@@ -51,6 +65,12 @@ struct lapic_bus {
     void (*eoi)(void *opaque, u8 vector);
     void *eoi_opaque;
     u32 lowest_turn; /* atomic: round robin of lowest-priority delivery */
+
+    pthread_mutex_t lock;              /* before every APIC's: messages, while the APICs may move */
+    const struct lapic_host_ops *host; /* not NULL: an engine has the APICs; see lapic_give() */
+    void *host_opaque;
+    struct lapic_route route[LAPIC_ROUTES];
+
     /* INIT has emptied APIC `index`; NULL = nobody wants to know.  No lock is held. */
     void (*after_init)(void *opaque, unsigned index);
     void *after_init_opaque;
@@ -86,6 +106,21 @@ void lapic_auto_eoi(struct lapic *l, const u32 vectors[8]);
 enum lapic_reg { LAPIC_TPR, LAPIC_EOI, LAPIC_ICR };
 u64 lapic_read(struct lapic *l, enum lapic_reg r);
 void lapic_write(struct lapic *l, enum lapic_reg r, u64 val);
+
+/* ---- lapic_host.c: APICs that an engine runs itself ---- */
+
+/* While lapic_bus.host is set, registers in struct lapic are old but for `base` and `tpr` as
+ * lapic_mirror() has put them; messages, and nothing else, go to the host.  Registers move while
+ * the bus's lock is held and no vCPU runs.  lapic_give(): stops the timer; struct lapic is what it
+ * is now, timer_left too; gives IA32_TSC_DEADLINE.  lapic_take(): all fields but timer_start are
+ * set anew.  lapic_taken(): once `host` is NULL again. */
+u64 lapic_give(struct lapic *l);
+void lapic_take(struct lapic *l, u64 tsc_deadline);
+void lapic_taken(struct lapic *l);
+/* The processor's view while the host has the APIC. */
+void lapic_mirror(struct lapic *l, u64 base, u8 tpr);
+/* Tells what input n of the I/O APIC sends, masked or not; fits ioapic.route.  n < LAPIC_ROUTES. */
+void lapic_route(void *opaque, unsigned n, u64 addr, u32 data);
 
 extern const struct state_desc lapic_state; /* of struct lapic */
 

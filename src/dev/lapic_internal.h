@@ -21,6 +21,10 @@ u32 lapic_timer_current(struct lapic *l);
 void lapic_timer_write_lvt(struct lapic *l, u32 val);
 void lapic_timer_write_initial(struct lapic *l, u32 val);
 void lapic_timer_write_divide(struct lapic *l, u32 val);
+/* Delivers what is due, and stops; timer_left is set. */
+void lapic_timer_leave(struct lapic *l);
+/* Goes on from timer_left. */
+void lapic_timer_enter(struct lapic *l);
 u64 lapic_timer_tsc_deadline(struct lapic *l);
 void lapic_timer_write_tsc_deadline(struct lapic *l, u64 val);
 

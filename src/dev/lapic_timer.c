@@ -161,6 +161,26 @@ void lapic_timer_write_divide(struct lapic *l, u32 val)
     arm_next(l, now);
 }
 
+void lapic_timer_leave(struct lapic *l)
+{
+    sync(l, clock_now(l->bus->clock));
+    l->timer_left = lapic_timer_current(l);
+    arm(l, 0);
+}
+
+/* A one-shot timer that has run out is due once more: whether its interrupt was seen is not known,
+ * and a guest rather takes two than none. */
+void lapic_timer_enter(struct lapic *l)
+{
+    u64 now = clock_now(l->bus->clock), gone;
+
+    if (counts(l)) {
+        l->timer_left = max(min(l->timer_left, l->timer_initial), 1u);
+        gone = (u64)(l->timer_initial - l->timer_left) * divider(l);
+        l->timer_start = now - min(now, gone);
+    }
+}
+
 u64 lapic_timer_tsc_deadline(struct lapic *l)
 {
     return mode_of(l->lvt[LVT_TIMER]) == MODE_TSC ? l->tsc_deadline : 0;

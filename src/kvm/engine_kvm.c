@@ -2,9 +2,10 @@
 /*
  * The engine `kvm`: the run loop around KVM_RUN, and the engine seam.
  *
- * Interrupt controllers are Wirt's own; KVM delivers the vector that the local APIC gives
- * (KVM_INTERRUPT), and says when it can (interrupt window).  HLT, INIT, SIPI and the MSRs of APIC
- * and TSC are done here with the software engines' functions.
+ * Interrupt controllers are Wirt's own, or all but the local APICs are (`split`, apic.c).  KVM
+ * delivers the vector that the local APIC or the PIC gives (KVM_INTERRUPT), and says when it can
+ * (interrupt window).  With local APICs of our own HLT, INIT and SIPI are done here, with the
+ * software engines' functions.
  *
  * What KVM cannot run (its emulator does not know an instruction, a mode that the host has no means
  * for, code in a device) the interpreter runs: the state is fetched, some instructions are
@@ -14,7 +15,6 @@
 
 #include "cpu/interp.h"
 #include "cpu/mmu.h"
-#include "cpu/msr.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -33,147 +33,9 @@ enum {
     STRETCH_MAX = 256,
 };
 
-/* What is to be done after an exit. */
-enum after { GO_ON, INTERPRET, TRIPLE, FAILED };
-
 int kvm_kick_signal(void)
 {
     return SIGRTMIN;
-}
-
-/* ---------------------------------------------------------------- exits -- */
-
-static void on_pio(struct engine_vcpu *k)
-{
-    const struct kvm_run *r = k->run;
-    struct bus *b = &k->c.vm->pio;
-    u8 *p = (u8 *)r + r->io.data_offset;
-
-    for (u32 i = 0; i < r->io.count; i++, p += r->io.size) {
-        u32 v = 0;
-        if (r->io.direction == KVM_EXIT_IO_OUT) {
-            memcpy(&v, p, r->io.size);
-            bus_write(b, r->io.port, r->io.size, v);
-        } else {
-            v = (u32)bus_read(b, r->io.port, r->io.size);
-            memcpy(p, &v, r->io.size);
-        }
-    }
-    k->stats.pio++;
-}
-
-/* Writes to memory come here too, from read-only slots (shadow RAM that reads from ROM). */
-void kvm_mmio_write(struct vm *vm, u64 gpa, const u8 *data, unsigned len)
-{
-    u64 v = 0;
-
-    gpa &= __atomic_load_n(&vm->a20_mask, __ATOMIC_ACQUIRE);
-    len = min(len, 8u);
-    memcpy(&v, data, len);
-    const struct region *to = bus_find(&vm->mmio, gpa);
-    if (to && !to->ops)
-        mem_write(&vm->dma, gpa, &v, len);
-    else
-        bus_write(&vm->mmio, gpa, len, v);
-}
-
-static void on_mmio(struct engine_vcpu *k)
-{
-    struct kvm_run *r = k->run;
-    struct vm *vm = k->c.vm;
-
-    k->stats.mmio++;
-    if (r->mmio.is_write) {
-        kvm_mmio_write(vm, r->mmio.phys_addr, r->mmio.data, r->mmio.len);
-        return;
-    }
-    u64 a20 = __atomic_load_n(&vm->a20_mask, __ATOMIC_ACQUIRE);
-    unsigned len = min(r->mmio.len, 8u);
-    u64 v = bus_read(&vm->mmio, r->mmio.phys_addr & a20, len);
-    memcpy(r->mmio.data, &v, len);
-}
-
-static void on_msr(struct engine_vcpu *k, bool write)
-{
-    struct kvm_run *r = k->run;
-    u64 v = 0;
-    bool ok;
-
-    k->stats.msr++;
-    if (write) {
-        ok = msr_write(&k->c, r->msr.index, r->msr.data);
-    } else {
-        ok = msr_read(&k->c, r->msr.index, &v);
-        r->msr.data = v;
-    }
-    r->msr.error = !ok;
-    trace(&k->c.vm->trace, msr, "cpu%u: %s %#x: %#llx%s", k->c.vcpu->index,
-          write ? "wrmsr" : "rdmsr", r->msr.index, (unsigned long long)r->msr.data,
-          ok ? "" : ", #GP");
-}
-
-static enum after on_failure(struct engine_vcpu *k)
-{
-    const struct kvm_run *r = k->run;
-
-    k->stats.failures++;
-    trace(&k->c.vm->trace, cpu, "cpu%u: KVM cannot: exit %u, %u", k->c.vcpu->index, r->exit_reason,
-          r->exit_reason == KVM_EXIT_INTERNAL_ERROR ? r->internal.suberror : 0);
-    return INTERPRET;
-}
-
-static enum after after_exit(struct engine_vcpu *k)
-{
-    k->completes = false;
-    switch (k->run->exit_reason) {
-    case KVM_EXIT_IO:
-        on_pio(k);
-        k->completes = true;
-        return GO_ON;
-    case KVM_EXIT_MMIO:
-        on_mmio(k);
-        k->completes = true;
-        return GO_ON;
-    case KVM_EXIT_X86_RDMSR:
-    case KVM_EXIT_X86_WRMSR:
-        on_msr(k, k->run->exit_reason == KVM_EXIT_X86_WRMSR);
-        k->completes = true;
-        return GO_ON;
-    case KVM_EXIT_HLT:
-        k->stats.hlt++;
-        k->c.s.halted = true;
-        return GO_ON;
-    case KVM_EXIT_IRQ_WINDOW_OPEN:
-        k->stats.window++;
-        return GO_ON;
-    case KVM_EXIT_INTR:
-    case KVM_EXIT_SET_TPR:
-        k->stats.other++;
-        return GO_ON;
-    case KVM_EXIT_SHUTDOWN:
-        return TRIPLE;
-    case KVM_EXIT_INTERNAL_ERROR:
-    case KVM_EXIT_FAIL_ENTRY:
-    case KVM_EXIT_EXCEPTION:
-    case KVM_EXIT_UNKNOWN:
-        return on_failure(k);
-    default:
-        fprintf(stderr, "wirt: vCPU %u: KVM left for a reason that is not known here, %u\n",
-                k->c.vcpu->index, k->run->exit_reason);
-        return FAILED;
-    }
-}
-
-void kvm_complete(struct engine_vcpu *k)
-{
-    while (k->completes) {
-        k->run->immediate_exit = 1;
-        int r = ioctl(k->fd, KVM_RUN, 0);
-        k->run->immediate_exit = 0;
-        k->completes = false;
-        if (!r)
-            after_exit(k);
-    }
 }
 
 /* ------------------------------------------------------------- entering -- */
@@ -237,8 +99,7 @@ static bool go_in(struct engine_vcpu *k)
     return false;
 }
 
-/* The guest's TSC is the machine's clock. */
-static void set_tsc(struct engine_vcpu *k)
+void kvm_set_tsc(struct engine_vcpu *k)
 {
     u64 offset = clock_tsc_offset(k->c.vm->clock) + (u64)k->c.s.tsc_offset;
     struct kvm_device_attr a = {
@@ -260,17 +121,18 @@ static void set_tsc(struct engine_vcpu *k)
     k->tsc_known = true;
 }
 
-static enum after enter(struct engine_vcpu *k)
+static enum kvm_after enter(struct engine_vcpu *k)
 {
     const struct vcpu_intc *ic = &k->c.vcpu->intc;
     struct kvm_run *run = k->run;
-    u8 tpr = ic->get_tpr ? ic->get_tpr(ic->opaque) : 0;
+    bool own = !k->en->split && ic->get_tpr;
+    u8 tpr = own ? ic->get_tpr(ic->opaque) : 0;
 
     if (unlikely(__atomic_load_n(&k->en->slots_gen, __ATOMIC_ACQUIRE) !=
                  __atomic_load_n(&k->en->map_gen, __ATOMIC_ACQUIRE)) &&
         renew_slots(k->en))
         return FAILED;
-    set_tsc(k);
+    kvm_set_tsc(k);
     run->cr8 = tpr;
     if (!go_in(k))
         return GO_ON;
@@ -279,10 +141,10 @@ static enum after enter(struct engine_vcpu *k)
     k->stats.runs++;
     kvm_late_drain(k->en);
     k->ready = run->ready_for_interrupt_injection;
-    if (ic->set_tpr && run->cr8 != tpr)
+    if (own && run->cr8 != tpr)
         ic->set_tpr(ic->opaque, (u8)run->cr8);
     if (!r)
-        return after_exit(k);
+        return kvm_after_exit(k);
     k->completes = false;
     if (code == EINTR) {
         take_kick(k);
@@ -291,7 +153,7 @@ static enum after enter(struct engine_vcpu *k)
     if (code == EAGAIN)
         return GO_ON;
     if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR || code == ENOSYS)
-        return on_failure(k);
+        return kvm_on_failure(k);
     fprintf(stderr, "wirt: vCPU %u: KVM_RUN: %s\n", k->c.vcpu->index, strerror(code));
     return FAILED;
 }
@@ -329,7 +191,7 @@ static void inject(struct engine_vcpu *k)
 {
     const struct vcpu_intc *ic = &k->c.vcpu->intc;
 
-    if (k->ready && k->run->if_flag) {
+    if (k->ready && k->run->if_flag) { /* split: and the APIC lets the PIC's through */
         int vector = ic->ack(ic->opaque);
         if (vector >= 0) {
             struct kvm_interrupt i = {.irq = (u32)vector};
@@ -349,11 +211,12 @@ static int take_events(struct engine_vcpu *k)
     int r = 0;
 
     k->run->request_interrupt_window = 0;
-    if (ev & (VCPU_INIT | VCPU_SIPI) || (sleeping && (ev & VCPU_NMI || !k->ready)))
+    if (!k->en->split &&
+        (ev & (VCPU_INIT | VCPU_SIPI) || (sleeping && (ev & VCPU_NMI || !k->ready))))
         r = kvm_fetch(k);
     if (r)
         return r;
-    if (k->here) {
+    if (k->here && !k->en->split) {
         cpu_take_event(&k->c);
         k->run->request_interrupt_window = !!(vcpu_events(v) & VCPU_INTR);
         return 0;
@@ -378,7 +241,7 @@ static void interpret(struct engine_vcpu *k, unsigned n)
         if (ev & EV_LEAVE)
             break;
         serve_requests(k, ev);
-        if (ev && cpu_take_event(c))
+        if (ev && !k->en->split && cpu_take_event(c))
             continue;
         interp_step(c);
         k->stats.interpreted++;
@@ -403,6 +266,10 @@ static enum run_exit loop(struct engine_vcpu *k)
 {
     struct cpu *c = &k->c;
 
+    bool split = k->en->split;
+
+    if (split && kvm_apics_give(k->en))
+        return RUN_ERROR;
     for (;;) {
         u32 ev = vcpu_events(c->vcpu);
         if (k->here && c->triple_fault)
@@ -410,11 +277,15 @@ static enum run_exit loop(struct engine_vcpu *k)
         if (ev & EV_LEAVE)
             return RUN_EVENT;
         serve_requests(k, ev);
-        if ((c->s.halted || c->s.wait_sipi) && !sleep_on(k))
+        if (!split && (c->s.halted || c->s.wait_sipi) && !sleep_on(k))
             return RUN_EVENT;
+        if (split && k->here && kvm_put(k))
+            return RUN_ERROR;
         if (take_events(k))
             return RUN_ERROR;
-        if (c->s.halted || c->s.wait_sipi || (k->here && c->triple_fault))
+        if (!split && (c->s.halted || c->s.wait_sipi))
+            continue;
+        if (k->here && c->triple_fault)
             continue;
         if (k->here && !(kvm_mode(&c->s) & k->en->modes)) {
             interpret(k, STRETCH_MAX);
@@ -483,13 +354,17 @@ static struct engine *engine_open(struct vm *vm, struct err *e)
     kvm_trial(&t, false);
     en->vm = vm;
     en->modes = t.modes;
+    en->split = vm->cpu.irqchip == IRQCHIP_SPLIT ||
+                (vm->cpu.irqchip == IRQCHIP_AUTO && t.whole == MODE_ALL);
     en->map_gen = 1;
     pthread_mutex_init(&en->lock, NULL);
     pthread_mutex_init(&en->ring_lock, NULL);
-    if (kvm_host_open(en, e)) {
+    if (kvm_host_open(en, e)) { /* it may find that local APICs stay with us */
         engine_close(en);
         return NULL;
     }
+    if (en->split) /* the interpreter has no way to these local APICs */
+        en->modes = MODE_ALL;
     return en;
 }
 
@@ -620,6 +495,7 @@ static void engine_print_stats(struct engine *en, FILE *f)
     LINE(mmio, "exits for device memory");
     LINE(msr, "exits for MSRs");
     LINE(hlt, "exits for HLT");
+    LINE(eoi, "exits for the end of an I/O APIC's interrupt");
     LINE(window, "exits to deliver an interrupt");
     LINE(kicks, "exits because another thread wanted something");
     LINE(other, "other exits");
@@ -641,6 +517,7 @@ const struct engine_ops engine_kvm = {
     .kick = engine_kick,
     .get_state = engine_get_state,
     .set_state = engine_set_state,
+    .park = kvm_apics_take,
     .map = engine_map,
     .dirty_log = engine_dirty_log,
     .print_stats = engine_print_stats,

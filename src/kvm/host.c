@@ -3,6 +3,7 @@
  * Opening /dev/kvm: what the engine cannot do without (all of it in Linux 5.10 and later), and what
  * it uses when it is there.
  */
+#include "dev/lapic.h"
 #include "kvm/kvm.h"
 
 #include <errno.h>
@@ -86,6 +87,26 @@ static int enable(struct engine *en, u32 cap, u64 arg)
     return ioctl(en->fd, KVM_ENABLE_CAP, &c) ? -errno : 0;
 }
 
+/* Local APICs in the kernel; where they were only a wish, Wirt's own do. */
+static int open_apics(struct engine *en, struct err *e)
+{
+    static const int caps[] = {KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_SIGNAL_MSI, KVM_CAP_MP_STATE,
+                               KVM_CAP_TSC_DEADLINE_TIMER};
+    int r = 0;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(caps) && !r; i++)
+        if (ioctl(en->kvm, KVM_CHECK_EXTENSION, caps[i]) <= 0)
+            r = -ENOTSUP;
+    if (!r)
+        r = enable(en, KVM_CAP_SPLIT_IRQCHIP, LAPIC_ROUTES);
+    if (!r)
+        return 0;
+    en->split = false;
+    return en->vm->cpu.irqchip == IRQCHIP_AUTO
+               ? 0
+               : err_set(e, -r, "--irqchip split: the kernel offers no local APICs");
+}
+
 static int open_machine(struct engine *en, struct err *e)
 {
     u64 reasons =
@@ -99,6 +120,8 @@ static int open_machine(struct engine *en, struct err *e)
     int r = enable(en, KVM_CAP_X86_USER_SPACE_MSR, reasons);
     if (r)
         return err_set(e, -r, "/dev/kvm: MSRs in user space: %s", strerror(-r));
+    if (en->split && (r = open_apics(en, e)))
+        return r;
 #ifdef KVM_CAP_EXIT_ON_EMULATION_FAILURE
     enable(en, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1); /* as good without: then it is #UD */
 #endif

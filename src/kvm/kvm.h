@@ -40,6 +40,9 @@ struct engine {
     u64 xcr0;        /* what KVM can keep of XCR0 */
     bool tsc_offset; /* KVM_VCPU_TSC_CTRL is there */
     bool tsc_aux;
+    bool split; /* local APICs in the kernel: apic.c */
+    struct lapic_bus *apics;
+    bool apics_inside;          /* atomic; changes with the lock held */
     struct kvm_cpuid2 *offered; /* KVM_GET_SUPPORTED_CPUID */
 
     pthread_mutex_t
@@ -57,6 +60,7 @@ struct engine {
 };
 
 struct kvm_stats {
+    u64 eoi;
     u64 runs, pio, mmio, msr, hlt, window, kicks, other;
     u64 failures;    /* what KVM could not run */
     u64 interpreted; /* instructions, for that */
@@ -82,13 +86,33 @@ struct engine_vcpu {
 
 /* ---- engine_kvm.c ---- */
 
+/* The guest's TSC is the machine's clock. */
+void kvm_set_tsc(struct engine_vcpu *k);
 /* Signal that makes KVM_RUN come back; blocked outside it. */
 int kvm_kick_signal(void);
+/* What is to be done after an exit. */
+enum kvm_after { GO_ON, INTERPRET, TRIPLE, FAILED };
+
+/* ---- exits.c: why KVM_RUN came back ---- */
+
+/* Does what the guest left for. */
+enum kvm_after kvm_after_exit(struct engine_vcpu *k);
+/* KVM could not go on; counted and traced. */
+enum kvm_after kvm_on_failure(struct engine_vcpu *k);
 /* Makes KVM complete an exit in hand, so that its state is one between instructions. */
 void kvm_complete(struct engine_vcpu *k);
-
 /* A write of up to 8 bytes, to memory too (read-only slots). */
 void kvm_mmio_write(struct vm *vm, u64 gpa, const u8 *data, unsigned len);
+
+/* ---- apic.c: local APICs in the kernel ---- */
+
+/* Gives them to KVM before the first vCPU runs; on a vCPU's thread, no lock held.  -errno, told on
+ * stderr. */
+int kvm_apics_give(struct engine *en);
+/* Takes them back; all vCPUs are parked. */
+void kvm_apics_take(struct engine *en);
+/* The guest has ended a level-triggered interrupt. */
+void kvm_apics_eoi(struct engine *en, u8 vector);
 
 /* ---- host.c: opening KVM ---- */
 

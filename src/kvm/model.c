@@ -140,29 +140,43 @@ int kvm_model_set(struct engine_vcpu *k, struct err *e)
 
 /* --------------------------------------------------------------- MSRs -- */
 
-/* The MSRs that the guest reaches without leaving to us: base and which of 32 from there. */
+enum when { ALWAYS, SPLIT };
+
+/* The MSRs that the guest reaches without leaving to us: base and which of 32 from there.  KVM lets
+ * x2APIC's through of itself while it has the local APICs. */
 static const struct {
     u32 base, bits;
+    enum when when;
 } kept[] = {
-    {0x160, 7u << 20},   /* SYSENTER_CS, ESP, EIP: 174h-176h */
-    {0x260, 1u << 23},   /* PAT: 277h */
-    {0xc0000080, 0x1fu}, /* EFER, STAR, LSTAR, CSTAR, SFMASK */
-    {0xc0000100, 0xfu},  /* FS, GS and kernel GS base, TSC_AUX */
+    {0x160, 7u << 20, ALWAYS},   /* SYSENTER_CS, ESP, EIP: 174h-176h */
+    {0x260, 1u << 23, ALWAYS},   /* PAT: 277h */
+    {0xc0000080, 0x1fu, ALWAYS}, /* EFER, STAR, LSTAR, CSTAR, SFMASK */
+    {0xc0000100, 0xfu, ALWAYS},  /* FS, GS and kernel GS base, TSC_AUX */
+    {0x1b, 1, SPLIT},            /* APIC_BASE */
+    {0x6e0, 1, SPLIT},           /* TSC_DEADLINE */
 };
+
+static bool is_kept(const struct engine *en, enum when when)
+{
+    return when == ALWAYS || en->split;
+}
 
 int kvm_filter_msrs(struct engine *en, struct err *e)
 {
     struct kvm_msr_filter f = {.flags = KVM_MSR_FILTER_DEFAULT_DENY};
     u32 bits[ARRAY_SIZE(kept)];
 
-    for (unsigned i = 0; i < ARRAY_SIZE(kept); i++) {
-        bits[i] = kept[i].bits;
-        f.ranges[i] = (struct kvm_msr_filter_range){
+    for (unsigned i = 0, n = 0; i < ARRAY_SIZE(kept); i++) {
+        if (!is_kept(en, kept[i].when))
+            continue;
+        bits[n] = kept[i].bits;
+        f.ranges[n] = (struct kvm_msr_filter_range){
             .flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
             .base = kept[i].base,
             .nmsrs = 32,
-            .bitmap = (u8 *)&bits[i],
+            .bitmap = (u8 *)&bits[n],
         };
+        n++;
     }
     if (ioctl(en->fd, KVM_X86_SET_MSR_FILTER, &f))
         return err_set(e, errno, "/dev/kvm: KVM_X86_SET_MSR_FILTER: %s", strerror(errno));

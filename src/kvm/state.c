@@ -13,6 +13,7 @@
 
 #include "cpu/exception.h"
 #include "cpu/mmu.h"
+#include "dev/lapic.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -339,6 +340,37 @@ static int events_in(struct engine_vcpu *k, struct kvm_vcpu_events *ev)
     return 0;
 }
 
+/* HLT and wait-for-SIPI, while local APICs are in the kernel. */
+static int mp_state_out(struct engine_vcpu *k)
+{
+    struct cpu_state *s = &k->c.s;
+    struct kvm_mp_state m = {.mp_state = s->wait_sipi ? KVM_MP_STATE_INIT_RECEIVED
+                                         : s->halted  ? KVM_MP_STATE_HALTED
+                                                      : KVM_MP_STATE_RUNNABLE};
+
+    if (!k->en->split)
+        return 0;
+    if (ioctl(k->fd, KVM_SET_MP_STATE, &m))
+        return failed(k, "to halt or to run");
+    return 0;
+}
+
+/* First of all: INIT or SIPI that wait take effect by it. */
+static int mp_state_in(struct engine_vcpu *k)
+{
+    struct cpu_state *s = &k->c.s;
+    struct kvm_mp_state m;
+
+    if (!k->en->split)
+        return 0;
+    if (ioctl(k->fd, KVM_GET_MP_STATE, &m))
+        return failed(k, "to say whether it runs");
+    s->halted = m.mp_state == KVM_MP_STATE_HALTED;
+    s->wait_sipi =
+        m.mp_state == KVM_MP_STATE_UNINITIALIZED || m.mp_state == KVM_MP_STATE_INIT_RECEIVED;
+    return 0;
+}
+
 int kvm_fetch(struct engine_vcpu *k)
 {
     struct cpu *c = &k->c;
@@ -351,8 +383,10 @@ int kvm_fetch(struct engine_vcpu *k)
         return 0;
     kvm_complete(k);
     k->stats.fetches++;
-    /* First: it settles what exceptions that are under way do to CR2 and DR6. */
-    r = events_in(k, &ev);
+    r = mp_state_in(k);
+    /* Before the rest: it settles what exceptions that are under way do to CR2 and DR6. */
+    if (!r)
+        r = events_in(k, &ev);
     if (!r && ioctl(k->fd, KVM_GET_REGS, &regs))
         r = failed(k, "to give registers");
     if (!r && ioctl(k->fd, KVM_GET_SREGS, &sregs))
@@ -369,6 +403,8 @@ int kvm_fetch(struct engine_vcpu *k)
         return r;
     regs_in(&c->s, &regs);
     sregs_in(&c->s, &sregs);
+    if (k->en->split)
+        lapic_mirror(c->vcpu->intc.opaque, sregs.apic_base, (u8)sregs.cr8);
     k->here = true;
     mmu_flush_all(c);
     cpu_derive(c);
@@ -398,9 +434,17 @@ int kvm_put(struct engine_vcpu *k)
         r = events_out(k);
     if (!r && ioctl(k->fd, KVM_SET_REGS, &regs))
         r = failed(k, "registers");
+    if (!r)
+        r = mp_state_out(k);
     if (r)
         return r;
     k->here = false;
     k->ready = false;
+    if (k->en->split) {
+        /* Asleep it takes the PIC's interrupt at once; KVM would not come back to say so. */
+        k->ready = k->c.s.halted;
+        k->run->if_flag = !!(k->c.s.rflags & FLAG_IF);
+        k->c.s.halted = k->c.s.wait_sipi = false;
+    }
     return 0;
 }

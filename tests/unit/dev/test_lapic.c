@@ -433,6 +433,120 @@ static void state_round_trip(void **state)
     assert_int_equal(ack(t, 1), 0x45);
 }
 
+/* ---- an engine that has the APICs itself ---- */
+
+struct host {
+    u64 addr;
+    u32 data;
+    unsigned sent, routed;
+};
+
+static void host_send(void *opaque, u64 addr, u32 data)
+{
+    struct host *h = opaque;
+
+    h->addr = addr;
+    h->data = data;
+    h->sent++;
+}
+
+static void host_routed(void *opaque)
+{
+    ((struct host *)opaque)->routed++;
+}
+
+static void messages_go_to_the_host(void **state)
+{
+    static const struct lapic_host_ops ops = {.send = host_send, .routed = host_routed};
+    struct apic_test *t = *state;
+    struct host h = {0};
+
+    t->ioapic.route = lapic_route;
+    t->ioapic.route_opaque = &t->bus;
+    enable(t);
+    t->bus.host_opaque = &h;
+    t->bus.host = &ops;
+    lapic_msi(&t->bus, PAGE | 3 << 12, 0x4045);
+    assert_int_equal(h.sent, 1);
+    assert_int_equal(h.addr, PAGE | 3 << 12);
+    assert_int_equal(h.data, 0x4045);
+    assert_false(raised(t, 3));
+    assert_false(lapic_msi_pending(&t->bus, PAGE | 3 << 12, 0x4045));
+
+    /* Level-triggered input 5 for CPU 2, still masked: the host must know the vector. */
+    bus_write(&t->f->mmio, 0xfec00000, 4, 0x1b);
+    bus_write(&t->f->mmio, 0xfec00010, 4, 2u << 24);
+    bus_write(&t->f->mmio, 0xfec00000, 4, 0x1a);
+    bus_write(&t->f->mmio, 0xfec00010, 4, 0x18061);
+    assert_int_equal(h.routed, 2);
+    assert_int_equal(t->bus.route[5].addr, PAGE | 2 << 12);
+    assert_int_equal(t->bus.route[5].data, 0xc061);
+    bus_write(&t->f->mmio, 0xfec00010, 4, 0x8061);
+    assert_int_equal(h.routed, 2);
+    h.sent = 0;
+    ioapic_set(&t->ioapic, 5, true);
+    assert_int_equal(h.sent, 1);
+    ioapic_eoi(&t->ioapic, 0x61);
+    assert_int_equal(h.sent, 2);
+
+    /* The PIC's interrupt comes to the boot processor whatever its registers said here. */
+    put(t, 0, 0x350, 0x10700);
+    lapic_lint0(&t->bus, 0, true);
+    assert_true(raised(t, 0));
+    assert_false(raised(t, 1));
+    lapic_lint0(&t->bus, 0, false);
+    assert_false(raised(t, 0));
+
+    t->bus.host = NULL;
+    lapic_msi(&t->bus, PAGE | 3 << 12, 0x4045);
+    assert_int_equal(ack(t, 3), 0x45);
+}
+
+static void timers_move(void **state)
+{
+    struct apic_test *t = *state;
+    struct lapic *l = &t->bus.lapic[1];
+
+    enable(t);
+    put(t, 1, 0x3e0, 3); /* by 16 */
+    put(t, 1, 0x320, 0x51);
+    put(t, 1, 0x380, 1000);
+    clock_advance(t->f->clock, 4000);
+    assert_int_equal(lapic_give(l), 0);
+    assert_int_equal(l->timer_left, 750);
+    clock_advance(t->f->clock, 100000); /* it does not run here */
+    assert_false(raised(t, 1));
+    l->timer_left = 600;
+    lapic_take(l, 0);
+    lapic_taken(l);
+    assert_int_equal(get(t, 1, 0x390), 600);
+    clock_advance(t->f->clock, 600 * 16 - 1);
+    assert_false(raised(t, 1));
+    clock_advance(t->f->clock, 1);
+    assert_int_equal(ack(t, 1), 0x51);
+    put(t, 1, 0xb0, 0);
+
+    /* Run out in the host: whether the guest saw it is not known. */
+    lapic_give(l);
+    assert_int_equal(l->timer_left, 0);
+    lapic_take(l, 0);
+    lapic_taken(l);
+    clock_advance(t->f->clock, 16);
+    assert_int_equal(ack(t, 1), 0x51);
+    put(t, 1, 0xb0, 0);
+
+    put(t, 1, 0x320, 0x40052); /* TSC deadline */
+    assert_true(wrmsr(t, 1, 0x6e0, clock_tsc(t->f->clock) + clock_tsc_hz(t->f->clock)));
+    u64 deadline = lapic_give(l);
+    assert_int_not_equal(deadline, 0);
+    clock_advance(t->f->clock, 2 * NS_PER_SEC);
+    assert_false(raised(t, 1));
+    lapic_take(l, deadline);
+    lapic_taken(l);
+    clock_advance(t->f->clock, 1);
+    assert_int_equal(ack(t, 1), 0x52);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -453,6 +567,8 @@ int main(void)
         TEST(ioapic_edge),
         TEST(ioapic_level),
         TEST(state_round_trip),
+        TEST(messages_go_to_the_host),
+        TEST(timers_move),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
