@@ -186,7 +186,7 @@ static void test_vcpu_info(void **state)
         a.offset = bad[i];
         domain_put(d, ARG, &a, sizeof(a));
         assert_int_equal(domain_call(d, HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_info, 1, ARG),
-                         -XEN_EINVAL);
+                         -XEN_ENXIO);
     }
     a.offset = 64;
     a.mfn = 1ull << 50;
