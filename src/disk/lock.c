@@ -12,13 +12,17 @@
  * it writes) and shares neither 1 nor 3.
  *
  * Locks belong to the open file description (OFD), so they hold between two machines of one
- * process too, and go away with the last descriptor, also after kill -9.
+ * process too, and go away with the last descriptor, also after kill -9.  The kernel holds one for
+ * as long as writes of io_uring are under way, which may be a little longer than the process that
+ * was killed: so who finds a file locked waits a moment.
  */
 #include "disk/disk_int.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
+enum { PATIENCE_MS = 1000, LOOK_AGAIN_MS = 20 };
 enum { PERM_BASE = 100, SHARED_BASE = 200 };
 enum { PERM_READ = 1 << 0, PERM_WRITE = 1 << 1, PERM_RESIZE = 1 << 3, PERM_BITS = 4 };
 
@@ -45,7 +49,18 @@ static bool no_locks_here(int r)
     return r == -ENOLCK || r == -EOPNOTSUPP || r == -EINVAL || r == -ENOSYS;
 }
 
-int disk_lock(int fd, bool write, struct err *e)
+static void unlock(int fd)
+{
+    struct flock fl = {.l_type = F_UNLCK,
+                       .l_whence = SEEK_SET,
+                       .l_start = PERM_BASE,
+                       .l_len = SHARED_BASE - PERM_BASE + PERM_BITS};
+
+    fcntl(fd, F_OFD_SETLK, &fl);
+}
+
+/* 0, -EBUSY: somebody has permissions that we do not share, or the errno of a call. */
+static int try_lock(int fd, bool write)
 {
     unsigned perm = PERM_READ | (write ? PERM_WRITE : 0);
     unsigned unshared = PERM_WRITE | PERM_RESIZE;
@@ -66,11 +81,27 @@ int disk_lock(int fd, bool write, struct err *e)
         if (!r && !held && perm >> i & 1)
             r = byte_held(fd, SHARED_BASE + i, &held);
         if (held)
-            return err_set(e, EBUSY, "in use by another machine or program%s",
-                           write ? "" : ", which writes to it");
+            r = -EBUSY;
+    }
+    return r;
+}
+
+int disk_lock(int fd, bool write, struct err *e)
+{
+    int r;
+
+    for (unsigned ms = 0;; ms += LOOK_AGAIN_MS) {
+        r = try_lock(fd, write);
+        if ((r != -EBUSY && r != -EAGAIN && r != -EACCES) || ms >= PATIENCE_MS)
+            break;
+        unlock(fd); /* two that wait must not see each other only */
+        usleep(LOOK_AGAIN_MS * 1000);
     }
     if (no_locks_here(r))
         return 0;
+    if (r == -EBUSY)
+        return err_set(e, EBUSY, "in use by another machine or program%s",
+                       write ? "" : ", which writes to it");
     if (r == -EAGAIN || r == -EACCES)
         return err_set(e, EBUSY, "in use by another program, which has it locked");
     return r ? err_set(e, -r, "cannot lock it: errno %d", -r) : 0;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -203,6 +204,30 @@ static void test_lock(void **state)
     a->ops->close(a);
 }
 
+static void *close_soon(void *opaque)
+{
+    struct blk *b = opaque;
+
+    usleep(100000);
+    b->ops->close(b);
+    return NULL;
+}
+
+/* The one before is still going, as after kill -9 with writes under way. */
+static void test_lock_waits(void **state)
+{
+    const char *path = make_file("going", 8192, 0);
+    struct disk_options rw = {0};
+    struct blk *a, *b;
+    pthread_t t;
+
+    assert_int_equal(disk_open(&a, path, &rw, NULL), 0);
+    assert_int_equal(pthread_create(&t, NULL, close_soon, a), 0);
+    assert_int_equal(disk_open(&b, path, &rw, NULL), 0);
+    pthread_join(t, NULL);
+    b->ops->close(b);
+}
+
 static void test_snapshot(void **state)
 {
     const char *path = make_file("snap", 3 << 20, 0x44);
@@ -306,10 +331,10 @@ static int remove_dir(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_roundtrip),
-        cmocka_unit_test(test_readonly),       cmocka_unit_test(test_odd_size),
-        cmocka_unit_test(test_lock),           cmocka_unit_test(test_snapshot),
-        cmocka_unit_test(test_many_in_flight),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_roundtrip),
+        cmocka_unit_test(test_readonly), cmocka_unit_test(test_odd_size),
+        cmocka_unit_test(test_lock),     cmocka_unit_test(test_lock_waits),
+        cmocka_unit_test(test_snapshot), cmocka_unit_test(test_many_in_flight),
     };
 
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
