@@ -242,7 +242,8 @@ int twolevel_unmap(struct img *im, u64 off, u64 len, enum unmap_how how, u64 *do
     while (*done < len) {
         u64 at = off + *done;
         struct extent x;
-        int r = twolevel_map(im, at, len - *done, false, &x);
+        /* One cluster: the run that it begins would be looked at again for each of its clusters. */
+        int r = twolevel_map(im, at, t->cluster, false, &x);
 
         if (r)
             return r;
