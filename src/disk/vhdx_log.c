@@ -42,8 +42,8 @@ struct entry {
 };
 
 struct log {
-    u8 *data; /* twice the log, one copy behind the other: what wraps is in one piece */
-    u32 length;
+    u8 *data; /* with room for as much again: an entry that wraps is put into one piece there */
+    u32 length, wrapped;
     struct entry *at; /* for each page */
 };
 
@@ -82,6 +82,15 @@ static bool parts_ok(const u8 *p, u32 length, u64 seq, u32 count)
     return page == pages;
 }
 
+/* The log's first n bytes behind its end, too. */
+static void unwrap(struct log *l, u32 n)
+{
+    if (n <= l->wrapped)
+        return;
+    memcpy(l->data + l->length + l->wrapped, l->data + l->wrapped, n - l->wrapped);
+    l->wrapped = n;
+}
+
 static void parse_entry(struct log *l, u32 off, const u8 *guid)
 {
     const u8 *p = entry_data(l, off);
@@ -91,6 +100,8 @@ static void parse_entry(struct log *l, u32 off, const u8 *guid)
     if (memcmp(p, "loge", 4) || memcmp(p + LE_GUID, guid, GUID_LEN) || !seq || !length ||
         length % VHDX_PAGE || length > l->length || tail % VHDX_PAGE || tail >= l->length)
         return;
+    if (off + (u64)length > l->length)
+        unwrap(l, off + length - l->length);
     count = le32_get(p + LE_COUNT);
     if (count > length / DESC || desc_pages(count) > length / VHDX_PAGE)
         return;
@@ -279,7 +290,6 @@ int vhdx_log_open(struct img *im, struct err *e)
     if (r) {
         err_set(e, -r, "cannot read the log: %s", strerror(-r));
     } else {
-        memcpy(l.data + l.length, l.data, l.length);
         for (u32 off = 0; off < l.length; off += VHDX_PAGE)
             parse_entry(&l, off, s->header + XH_LOG_GUID);
         if (find_active(&l, &head))

@@ -21,6 +21,22 @@ struct sim_file {
 
 void sim_init(struct sim *s);
 
+/* Bytes from..to may differ from the origin's now. */
+static void touch(struct sim_data *d, u64 from, u64 to)
+{
+    if (!d->touched)
+        return;
+    for (u64 page = from / PAGE; page * PAGE < to; page++)
+        d->touched[page / 64] |= BIT64(page % 64);
+}
+
+/* Still as it is in the origin, and that has nothing there? */
+static bool is_blank(const struct sim_data *d, u64 page)
+{
+    return d->touched && page * PAGE >= d->origin->size &&
+           !(d->touched[page / 64] & BIT64(page % 64));
+}
+
 static void grow(struct sim_data *d, u64 size)
 {
     u64 room = d->room ? d->room : 65536;
@@ -32,6 +48,8 @@ static void grow(struct sim_data *d, u64 size)
     if (d->room && !d->durable) {
         d->now = mremap(d->now, d->room, room, MREMAP_MAYMOVE);
         BUG_ON(d->now == MAP_FAILED);
+        free(d->touched); /* not to be used again */
+        d->touched = NULL;
         d->room = room;
         return;
     }
@@ -70,12 +88,11 @@ static struct sim_data *add(struct sim *s, const char *name)
     BUG_ON(!d || s->files == SIM_FILES);
     snprintf(d->name, sizeof(d->name), "%s", name);
     d->last = &d->first;
-    d->fd = -1;
     s->file[s->files++] = d;
     return d;
 }
 
-/* One that cannot crash. */
+/* One that cannot crash, with nothing in it. */
 static struct sim_data *add_mapped(struct sim *s, const char *name, u64 room)
 {
     struct sim_data *d = add(s, name);
@@ -95,7 +112,8 @@ void sim_put(struct sim *s, const char *name, const void *data, u64 size)
         d = add(s, name);
     forget(d);
     grow(d, max(size, 1ull));
-    memset(d->now, 0, d->room);
+    touch(d, 0, max(d->size, size));
+    memset(d->now, 0, d->size); /* behind the end are zeros */
     if (data)
         memcpy(d->now, data, size);
     if (d->durable)
@@ -130,13 +148,36 @@ static void change(struct sim_data *d, u64 off, u64 len, u8 *data, bool truncate
     *w = (struct sim_write){.off = off, .len = len, .data = data, .truncate = truncate};
     grow(d, off + len);
     apply(d, d->now, &d->size, w, 0, len);
-    if (!d->durable) {
-        free(data);
-        free(w);
-        return;
-    }
     *d->last = w;
     d->last = &w->next;
+}
+
+/* The same for what cannot crash: at once, and no memory is looked at that need not be. */
+static void change_now(struct sim_data *d, u64 off, u64 len, const struct blk_req *from)
+{
+    u64 at = off, end = off + len;
+
+    grow(d, end);
+    if (from) {
+        for (int i = 0; i < from->niov && at < end; i++) {
+            u64 n = min((u64)from->iov[i].iov_len, end - at);
+
+            memcpy(d->now + at, from->iov[i].iov_base, n);
+            at += n;
+        }
+        touch(d, off, end);
+        d->size = max(d->size, end);
+        return;
+    }
+    while (at < end) {
+        u64 n = min(end - at, PAGE - at % PAGE);
+
+        if (!is_blank(d, at / PAGE)) {
+            memset(d->now + at, 0, n);
+            touch(d, at, at + n);
+        }
+        at += n;
+    }
 }
 
 static void flush(struct sim_data *d)
@@ -212,8 +253,12 @@ static int sim_execute(struct file *f, const struct blk_req *r)
         scatter(d, r);
         break;
     case BLK_WRITE:
-        if ((!k || s->fault == SIM_SHORT) && len && k != -ENOSPC)
+        if ((k && (s->fault != SIM_SHORT || k == -ENOSPC)) || !len)
+            break;
+        if (d->durable)
             change(d, r->offset, len, gather(r, len), false);
+        else
+            change_now(d, r->offset, len, r);
         if (!k && r->fua)
             flush(d);
         break;
@@ -222,8 +267,13 @@ static int sim_execute(struct file *f, const struct blk_req *r)
             flush(d);
         break;
     default:
-        if (!k && r->offset < d->size)
-            change(d, r->offset, min(len, d->size - r->offset), NULL, false);
+        if (k || r->offset >= d->size)
+            break;
+        len = min(len, d->size - r->offset);
+        if (d->durable)
+            change(d, r->offset, len, NULL, false);
+        else
+            change_now(d, r->offset, len, NULL);
         break;
     }
     pthread_mutex_unlock(&s->lock);
@@ -246,8 +296,14 @@ static int sim_truncate(struct file *f, u64 size)
         s->hook(s, s->opaque);
     pthread_mutex_lock(&s->lock);
     k = fault(s, BLK_WRITE, d, size, &len);
-    if (!k)
+    if (!k && d->durable) {
         change(d, size, 0, NULL, true);
+    } else if (!k) {
+        grow(d, size);
+        if (size < d->size)
+            change_now(d, size, d->size - size, NULL);
+        d->size = size;
+    }
     pthread_mutex_unlock(&s->lock);
     return k;
 }
@@ -306,21 +362,63 @@ void sim_init(struct sim *s)
     pthread_mutex_init(&s->lock, NULL);
 }
 
+static void data_free(struct sim_data *d)
+{
+    if (!d)
+        return;
+    data_free(d->spare);
+    forget(d);
+    if (d->durable)
+        free(d->now);
+    else
+        munmap(d->now, d->room);
+    free(d->durable);
+    free(d->touched);
+    free(d);
+}
+
+/* A clone becomes its origin's spare, with the origin's contents. */
+static bool keep(struct sim_data *d)
+{
+    struct sim_data *o = d->origin;
+
+    if (!d->touched || o->spare)
+        return false;
+    for (u64 w = 0; w * 64 * PAGE < d->room; w++) {
+        for (u64 bits = d->touched[w]; bits; bits &= bits - 1) {
+            u64 at = (w * 64 + (u64)__builtin_ctzll(bits)) * PAGE, n = 0;
+
+            if (at < o->size)
+                n = min(o->size - at, (u64)PAGE);
+            memcpy(d->now + at, o->now + at, n);
+            memset(d->now + at + n, 0, min(d->room - at, (u64)PAGE) - n);
+        }
+        d->touched[w] = 0;
+    }
+    d->size = o->size;
+    o->spare = d;
+    return true;
+}
+
 void sim_destroy(struct sim *s)
 {
     for (unsigned i = 0; i < s->files; i++) {
         BUG_ON(s->file[i]->users);
-        forget(s->file[i]);
-        if (s->file[i]->fd >= 0)
-            close(s->file[i]->fd);
-        if (s->file[i]->durable)
-            free(s->file[i]->now);
-        else
-            munmap(s->file[i]->now, s->file[i]->room);
-        free(s->file[i]->durable);
-        free(s->file[i]);
+        if (!keep(s->file[i]))
+            data_free(s->file[i]);
     }
     pthread_mutex_destroy(&s->lock);
+}
+
+/* What is not touched costs nothing. */
+static void copy_used(u8 *to, const u8 *from, u64 size)
+{
+    for (u64 at = 0; at < size; at += PAGE) {
+        u64 n = min(size - at, (u64)PAGE);
+
+        if (memcmp(from + at, zeros, n))
+            memcpy(to + at, from + at, n);
+    }
 }
 
 void sim_crash(struct sim *s, struct sim *out, u64 *random, unsigned keep)
@@ -329,12 +427,7 @@ void sim_crash(struct sim *s, struct sim *out, u64 *random, unsigned keep)
     for (unsigned i = 0; i < s->files; i++) {
         struct sim_data *d = s->file[i], *o = add_mapped(out, d->name, d->room);
 
-        for (u64 at = 0; at < d->durable_size; at += PAGE) {
-            u64 n = min(d->durable_size - at, (u64)PAGE);
-
-            if (memcmp(d->durable + at, zeros, n)) /* what is not touched costs nothing */
-                memcpy(o->now + at, d->durable + at, n);
-        }
+        copy_used(o->now, d->durable, d->durable_size);
         o->size = d->durable_size;
         for (struct sim_write *w = d->first; w; w = w->next) {
             /* Some writes as a whole, some sector by sector. */
@@ -355,28 +448,32 @@ void sim_crash(struct sim *s, struct sim *out, u64 *random, unsigned keep)
     pthread_mutex_unlock(&s->lock);
 }
 
-void sim_freeze(struct sim *s)
-{
-    for (unsigned i = 0; i < s->files; i++) {
-        struct sim_data *d = s->file[i];
-
-        d->fd = memfd_create("frozen", MFD_CLOEXEC);
-        BUG_ON(d->fd < 0 || write(d->fd, d->now, d->size) != (ssize_t)d->size);
-    }
-}
-
 void sim_clone(struct sim *s, struct sim *out, u64 limit)
 {
     out->limit = limit;
     for (unsigned i = 0; i < s->files; i++) {
-        struct sim_data *d = s->file[i], *o = add_mapped(out, d->name, limit + SECTOR);
+        struct sim_data *o = s->file[i], *d = o->spare;
 
-        o->size = d->size;
-        BUG_ON(d->size > limit);
-        if (d->size)
-            BUG_ON(mmap(o->now, d->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, d->fd,
-                        0) == MAP_FAILED);
+        BUG_ON(o->size > limit);
+        if (d) {
+            o->spare = NULL;
+            out->file[out->files++] = d;
+            continue;
+        }
+        d = add_mapped(out, o->name, limit + SECTOR);
+        copy_used(d->now, o->now, o->size);
+        d->size = o->size;
+        d->origin = o;
+        d->touched = calloc((d->room / PAGE + 63) / 64, 8);
+        BUG_ON(!d->touched);
     }
+}
+
+void sim_patch(struct sim_data *d, u64 at, const void *data, u64 len)
+{
+    if (data)
+        memcpy(d->now + at, data, len);
+    touch(d, at, at + len);
 }
 
 int sim_save(struct sim *s, const char *name, const char *path)

@@ -35,7 +35,9 @@ struct sim_data {
     u64 size, durable_size, room;
     struct sim_write *first, **last;
     unsigned users;
-    int fd; /* sim_freeze()'s memory file, -1 = none */
+    struct sim_data *origin; /* a clone's: what it is a copy of */
+    u64 *touched;            /* a clone's: a bit for each page that may differ from it */
+    struct sim_data *spare;  /* a clone that is not in use now and differs nowhere */
 };
 
 struct sim {
@@ -62,10 +64,12 @@ struct sim_data *sim_find(struct sim *s, const char *name);
 /* The files of s as they could be after a crash now, into the empty *out.  keep: out of 256, how
  * probable it is that a sector was written.  They cannot crash once more. */
 void sim_crash(struct sim *s, struct sim *out, u64 *random, unsigned keep);
-/* Many cheap copies of s, for fuzzing: freeze once, then clone into empty sims.  A clone cannot
- * crash, and its files end at `limit` (ENOSPC). */
-void sim_freeze(struct sim *s);
+/* Many cheap copies of s, one after the other, for fuzzing, into empty sims; s stays as it is from
+ * now on.  Destroying a clone takes back what changed in it, and the next one uses its memory.  A
+ * clone cannot crash, and its files end at `limit` (ENOSPC), which is always the same. */
 void sim_clone(struct sim *s, struct sim *out, u64 limit);
+/* Changes bytes of a file in place, behind everybody's back; data NULL: the caller did. */
+void sim_patch(struct sim_data *d, u64 at, const void *data, u64 len);
 /* To a file of the host. */
 int sim_save(struct sim *s, const char *name, const char *path);
 

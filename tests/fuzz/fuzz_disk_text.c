@@ -45,7 +45,6 @@ static struct sim *make(void)
     make_one(s, "parent", "vmdk", NULL);
     make_one(s, "a.hds", "parallels", "cluster_size=64K");
     make_one(s, "b.hds", "parallels", "cluster_size=64K");
-    sim_freeze(s);
     return s;
 }
 
@@ -60,8 +59,13 @@ static void put(struct sim *s, const char *name, const uint8_t *data, size_t siz
     /* Into the room that the extent's header says. */
     u64 at = le64_get(d->now + DESC_OFFSET) * 512, room = le64_get(d->now + DESC_SECTORS) * 512;
 
-    memset(d->now + at, 0, room);
-    memcpy(d->now + at, data, min((u64)size, room));
+    for (u64 k = 0; k < room; k += DISK_SECTOR) {
+        u8 sector[DISK_SECTOR] = {0};
+
+        if (k < size)
+            memcpy(sector, data + k, min((u64)size - k, (u64)DISK_SECTOR));
+        sim_patch(d, at + k, sector, DISK_SECTOR);
+    }
 }
 
 static void use(struct sim *s, const char *path, const char *format, bool readonly)

@@ -16,8 +16,7 @@ const struct fuzz_kind fuzz_kinds[] = {
 };
 const unsigned fuzz_kind_count = ARRAY_SIZE(fuzz_kinds);
 
-static void fuzz_seal(u8 *file, u64 size)
+static void fuzz_seal(struct sim_data *d)
 {
-    (void)file;
-    (void)size;
+    (void)d; /* there are none */
 }

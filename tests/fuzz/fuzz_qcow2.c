@@ -84,10 +84,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     kind = data[0] % KINDS;
     patches = data[1] % 16;
     data += 2, size -= 2;
-    if (!base[kind]) {
+    if (!base[kind])
         base[kind] = make(kind);
-        sim_freeze(base[kind]);
-    }
     sim_init(&s);
     sim_clone(base[kind], &s, FILE_MAX);
     d = sim_find(&s, "disk");
@@ -96,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         n = min(n, (u64)size - 3);
         n = min(n, d->size - at);
-        memcpy(d->now + at, data + 3, n);
+        sim_patch(d, at, data + 3, n);
         data += 3 + n, size -= 3 + n;
     }
     ok = image_sound(&s, "qcow2", "disk", false);

@@ -16,13 +16,20 @@ const struct fuzz_kind fuzz_kinds[] = {
 };
 const unsigned fuzz_kind_count = ARRAY_SIZE(fuzz_kinds);
 
-static void fuzz_seal(u8 *file, u64 size)
+static void seal_footer(struct sim_data *d, u64 at)
 {
-    if (size < 2 * VHD_FOOTER + VHD_HEADER)
+    if (memcmp(d->now + at, VHD_COOKIE, 8))
         return;
-    if (!memcmp(file, VHD_COOKIE, 8))
-        vhd_seal_footer(file);
-    vhd_seal_header(file + VHD_FOOTER);
-    if (!memcmp(file + size - VHD_FOOTER, VHD_COOKIE, 8))
-        vhd_seal_footer(file + size - VHD_FOOTER);
+    vhd_seal_footer(d->now + at);
+    sim_patch(d, at, NULL, VHD_FOOTER);
+}
+
+static void fuzz_seal(struct sim_data *d)
+{
+    if (d->size < 2 * VHD_FOOTER + VHD_HEADER)
+        return;
+    seal_footer(d, 0);
+    vhd_seal_header(d->now + VHD_FOOTER);
+    sim_patch(d, VHD_FOOTER, NULL, VHD_HEADER);
+    seal_footer(d, d->size - VHD_FOOTER);
 }

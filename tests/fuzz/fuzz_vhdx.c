@@ -21,23 +21,26 @@ const struct fuzz_kind fuzz_kinds[] = {
 };
 const unsigned fuzz_kind_count = ARRAY_SIZE(fuzz_kinds);
 
-static void seal(u8 *p, u64 len, u32 field)
+static void seal(struct sim_data *d, u64 at, u64 len, u32 field)
 {
-    le32_put(p + field, vhdx_checksum(p, len, field));
+    u8 sum[4];
+
+    le32_put(sum, vhdx_checksum(d->now + at, len, field));
+    sim_patch(d, at + field, sum, sizeof(sum));
 }
 
-static void fuzz_seal(u8 *file, u64 size)
+static void fuzz_seal(struct sim_data *d)
 {
-    if (size < 2 * MIB)
+    if (d->size < 2 * MIB)
         return;
-    seal(file + VHDX_HEADER_1, VHDX_PAGE, XH_CHECKSUM);
-    seal(file + VHDX_HEADER_2, VHDX_PAGE, XH_CHECKSUM);
-    seal(file + VHDX_REGIONS_1, VHDX_TABLE, 4);
-    seal(file + VHDX_REGIONS_2, VHDX_TABLE, 4);
+    seal(d, VHDX_HEADER_1, VHDX_PAGE, XH_CHECKSUM);
+    seal(d, VHDX_HEADER_2, VHDX_PAGE, XH_CHECKSUM);
+    seal(d, VHDX_REGIONS_1, VHDX_TABLE, 4);
+    seal(d, VHDX_REGIONS_2, VHDX_TABLE, 4);
     for (u64 at = MIB; at < 2 * MIB; at += VHDX_PAGE) {
-        u32 len = le32_get(file + at + 8);
+        u32 len = le32_get(d->now + at + 8);
 
-        if (!memcmp(file + at, "loge", 4) && len >= 64 && len <= 2 * MIB - at)
-            seal(file + at, len, 4);
+        if (!memcmp(d->now + at, "loge", 4) && len >= 64 && len <= 2 * MIB - at)
+            seal(d, at, len, 4);
     }
 }

@@ -88,7 +88,7 @@ static void fuzz_patch(struct sim *s, const uint8_t **data, size_t *size)
 
     n = min(n, (u64)*size - 4);
     n = min(n, d->size - at);
-    memcpy(d->now + at, p + 4, n);
+    sim_patch(d, at, p + 4, n);
     *data += 4 + n;
     *size -= 4 + n;
 }
@@ -106,10 +106,8 @@ static int fuzz_one(const struct fuzz_image *f, const uint8_t *data, size_t size
     kind = data[0] % f->kinds;
     patches = data[1] % 16;
     data += 2, size -= 2;
-    if (!base[kind]) {
+    if (!base[kind])
         base[kind] = fuzz_make(f, kind);
-        sim_freeze(base[kind]);
-    }
     sim_init(&s);
     sim_clone(base[kind], &s, FUZZ_FILE_MAX);
     for (; patches && size >= 5; patches--)

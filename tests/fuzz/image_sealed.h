@@ -25,8 +25,8 @@ struct fuzz_kind {
 /* The target's. */
 extern const struct fuzz_kind fuzz_kinds[];
 extern const unsigned fuzz_kind_count;
-/* Makes checksums right again. */
-static void fuzz_seal(u8 *file, u64 size);
+/* Makes checksums right again, in place (sim_patch() hears of it). */
+static void fuzz_seal(struct sim_data *d);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -94,10 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     k = &fuzz_kinds[data[0] % fuzz_kind_count];
-    if (!base[k - fuzz_kinds]) {
+    if (!base[k - fuzz_kinds])
         base[k - fuzz_kinds] = fuzz_make(k);
-        sim_freeze(base[k - fuzz_kinds]);
-    }
     patches = data[1] % 16;
     data += 2, size -= 2;
     sim_init(&s);
@@ -112,11 +110,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         at = at < d->size ? at : d->size - 1;
         n = min(n, d->size - at);
         seal |= !(data[3] & 0x80);
-        memcpy(d->now + at, data + 4, n);
+        sim_patch(d, at, data + 4, n);
         data += 4 + n, size -= 4 + n;
     }
     if (seal)
-        fuzz_seal(d->now, d->size);
+        fuzz_seal(d);
     im = image_open(&s, k->format, "disk", true, false);
     if (im)
         for (u64 at = 0; at < min(im->b.size, (u64)FUZZ_SIZE); at += MIB)
