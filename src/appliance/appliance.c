@@ -23,6 +23,9 @@
 #define APPLIANCE_FORMATS                                                                          \
     FORMAT(ovf)                                                                                    \
     FORMAT(ova)                                                                                    \
+    FORMAT(vbox)                                                                                   \
+    FORMAT(libvirt)                                                                                \
+    FORMAT(vmx)                                                                                    \
     FORMAT(xlcfg)
 
 #define FORMAT(name) extern const struct appliance_format appliance_##name;
@@ -197,6 +200,22 @@ static int try_file(struct appliance *a, const char *path, char real[PATH_MAX], 
                                : strerror(-r));
 }
 
+/* A foreign name's last part, or its last two, in the description's folder. */
+static bool beside(struct appliance *a, const char *host, char real[PATH_MAX])
+{
+    const char *slash = strrchr(host, '/');
+    char joined[PATH_MAX];
+
+    for (unsigned parts = 1; slash && parts <= 2; parts++) {
+        if (slash[1] && strcmp(slash, "/..") &&
+            snprintf(joined, sizeof(joined), "%s%s", a->folder, slash) < (int)sizeof(joined) &&
+            try_file(a, joined, real, NULL) == 1)
+            return true;
+        slash = slash > host ? memrchr(host, '/', (size_t)(slash - host)) : NULL;
+    }
+    return false;
+}
+
 int ap_look(struct appliance *a, const char *name, const char **path, struct err *e)
 {
     char joined[PATH_MAX], real[PATH_MAX], host[PATH_MAX];
@@ -214,11 +233,8 @@ int ap_look(struct appliance *a, const char *name, const char **path, struct err
     if (n >= (int)sizeof(joined))
         return err_set(e, ENAMETOOLONG, "%.80s...: the name is too long", name);
     r = try_file(a, joined, real, e);
-    const char *base = strrchr(host, '/') ? strrchr(host, '/') + 1 : host;
-    if (r != 1 && *base && strcmp(base, "..") && base != host &&
-        snprintf(joined, sizeof(joined), "%s/%s", a->folder, base) < (int)sizeof(joined) &&
-        try_file(a, joined, real, NULL) == 1) {
-        ap_note(a, "%s is taken from beside the description", base);
+    if (r != 1 && beside(a, host, real)) {
+        ap_note(a, "%.200s is taken from beside the description", strrchr(real, '/') + 1);
         r = 1;
     }
     if (!r)

@@ -31,6 +31,7 @@ struct ap_drive {
     bool readonly;
     bool discard;     /* what is written is thrown away at the end */
     bool overlay;     /* the file is only read, and what is written kept beside */
+    unsigned xvd;     /* for Xen's guests: 1 = xvda; 0 = the next free */
     unsigned line;    /* in the description */
     const char *here; /* hardware.c: what it is on here */
     unsigned index;   /* hardware.c: in m->disk */
@@ -54,6 +55,7 @@ struct appliance {
     struct ap_string *strings;
     const char *system; /* the guest's, as the description says; NULL = does not */
     bool efi;
+    char boot[5]; /* letters as machine_config.boot has them */
     struct ap_drive drive[AP_DRIVES_MAX];
     unsigned ndrives;
     unsigned serials; /* ports; 0 = not said */
@@ -114,6 +116,8 @@ void ap_system(struct appliance *a, const char *system); /* the guest's; Windows
 int ap_uuid(struct appliance *a, const char *text, struct err *e); /* any form of 32 digits */
 int ap_memory(struct appliance *a, u64 bytes, struct err *e);
 void ap_cpus(struct appliance *a, u64 n);
+/* One more thing to boot from: "hd", "cdrom", "floppy", "net" and the like; others are ignored. */
+void ap_boot(struct appliance *a, const char *device);
 int ap_drive(struct appliance *a, const struct ap_drive *d, struct err *e);
 /* A drive for a medium of that name; what is not there is an empty drive, and said. */
 int ap_removable(struct appliance *a, const struct ap_drive *d, const char *name, struct err *e);

@@ -30,6 +30,7 @@ static const struct {
     {"82540EM", "e1000", true},
     {"82545EM", "e1000", true},
     {"82543GC", "e1000", true},
+    {"netfront", "e1000", true}, /* a Xen guest unplugs it and has its own */
     {"virtio", "virtio", true},
     {"virtio-net", "virtio", true},
     {"virtio-net-pci", "virtio", true},
@@ -102,6 +103,23 @@ void ap_cpus(struct appliance *a, u64 n)
     if (n > CPUS_MAX)
         ap_note(a, "%llu processors: it gets %d", (unsigned long long)n, CPUS_MAX);
     a->m->cpus = (unsigned)max(min(n, (u64)CPUS_MAX), (u64)1);
+}
+
+void ap_boot(struct appliance *a, const char *device)
+{
+    static const struct {
+        const char *name;
+        char letter;
+    } devices[] = {{"hd", 'c'},       {"hdd", 'c'},   {"HardDisk", 'c'}, {"disk", 'c'},
+                   {"cdrom", 'd'},    {"DVD", 'd'},   {"cd", 'd'},       {"fd", 'a'},
+                   {"floppy", 'a'},   {"net", 'n'},   {"network", 'n'},  {"pxe", 'n'},
+                   {"harddisk", 'c'}, {"dvdrom", 'd'}};
+
+    for (unsigned i = 0; device && i < ARRAY_SIZE(devices); i++)
+        if (ap_same(device, devices[i].name) && !strchr(a->boot, devices[i].letter))
+            a->boot[strlen(a->boot)] = devices[i].letter;
+    if (*a->boot)
+        a->m->boot = a->boot;
 }
 
 /* -------------------------------------------------------------------- drives -- */
@@ -188,7 +206,8 @@ static int add_disk(struct appliance *a, struct ap_drive *d, unsigned *ide, unsi
                              .snapshot = d->discard,
                              .format = d->format,
                              .allow_external = a->o.allow_external,
-                             .root = a->folder};
+                             .root = a->folder,
+                             .xvd = d->xvd};
     if (!virtio && !full)
         (*ide)++;
     return m->disk[m->ndisks++].path ? 0 : ap_nomem(a, e);
