@@ -60,6 +60,9 @@ struct usb_config {
 
 enum rtc_base { RTC_UTC, RTC_LOCALTIME };
 
+/* In place of a file's name: UEFI firmware where its package puts it. */
+#define FIRMWARE_EFI "efi"
+
 struct machine_config {
     const char *name;
     const char *identity; /* what addresses and the UUID derive from; NULL = name */
@@ -89,9 +92,11 @@ struct machine_config {
     enum xen_mode xen;
     bool hyperv; /* Microsoft's interface; beside XEN_HVM it comes first */
 
-    const char *firmware; /* NULL = SeaBIOS where its package puts it */
-    const char *kernel;   /* direct boot; NULL = boot by firmware */
-    const char *initrd;   /* Multiboot, PVH: a comma-separated list of modules */
+    const char *firmware;   /* NULL = SeaBIOS where its package puts it, "efi" = OVMF */
+    const char *efi_vars;   /* file of the firmware's variables; NULL = they end with the machine */
+    bool efi_vars_readonly; /* a clone: what is written stays in memory */
+    const char *kernel;     /* direct boot; NULL = boot by firmware */
+    const char *initrd;     /* Multiboot, PVH: a comma-separated list of modules */
     const char *append;
     const char *boot; /* order of "a" floppy, "c" disk, "d" CD, "n" network; NULL = "cda" */
 

@@ -432,6 +432,8 @@ static void pc_reset(void *opaque)
     struct pc *pc = opaque;
     vm_set_a20(pc->vm, true);
     pci_bus_reset(&pc->pci);
+    /* Where the ACPI tables say it is.  SeaBIOS writes the same; OVMF would choose another place. */
+    piix4_pm_set_bases(&pc->pm, PORT_PM_BASE, PORT_SMBUS_BASE);
     i8237_reset(&pc->dma);
     i8042_reset(&pc->kbd);
     port92_reset(&pc->port92);
@@ -443,6 +445,8 @@ static void pc_reset(void *opaque)
     mc146818_reset(&pc->rtc);
     hpet_reset(&pc->hpet);
     fw_cfg_reset(&pc->fw_cfg);
+    if (pc->flash.size)
+        i28f_reset(&pc->flash);
     i8259_reset(&pc->pic);
     ioapic_reset(&pc->ioapic);
     lapic_bus_reset(&pc->lapics);
@@ -460,11 +464,14 @@ int pc_open(struct pc *pc, struct vm *vm, const struct machine_config *cfg, stru
     pc->vm = vm;
     pc->cfg = *cfg;
     pc->direct = cfg->kernel != NULL;
+    pc->flash_fd = -1;
     display_init(&pc->screen, NULL);
     pc_open_input(pc);
     int r = open_memory(pc, e);
     if (!r && !pc->direct)
         r = pc_load_firmware(pc, &bios, e);
+    if (!r && (pc_wants_efi(pc) || cfg->efi_vars))
+        r = pc_open_flash(pc, e);
     if (!r)
         r = open_interrupts(pc, e);
     if (!r)
@@ -515,6 +522,7 @@ void pc_close(struct pc *pc)
         virtio_rng_destroy(pc->rng);
     if (pc->balloon && pc->balloon->vp.pci.bus)
         virtio_balloon_destroy(pc->balloon);
+    pc_close_flash(pc);
     pc_close_usb(pc);
     pc_close_disks(pc);
     for (unsigned i = 0; i < MACHINE_SERIALS_MAX; i++)

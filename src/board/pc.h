@@ -18,6 +18,7 @@
 #include "dev/i8042.h"
 #include "dev/i82078.h"
 #include "dev/i8237.h"
+#include "dev/i28f.h"
 #include "dev/i8254.h"
 #include "dev/i8259.h"
 #include "dev/ioapic.h"
@@ -83,6 +84,8 @@ struct pc {
     struct acpi_tables acpi;
 
     struct region ram_low, ram_high, ram_4g, firmware;
+    struct i28f flash; /* UEFI variables; size 0: there is none */
+    int flash_fd;      /* where they are kept, -1 = nowhere */
     u32 a20_lines; /* bit 0: i8042, bit 1: port 92; atomic */
 
     struct pc_irqs irqs;
@@ -180,6 +183,10 @@ void pc_open_input(struct pc *pc);
 
 /* pc_firmware.c: the firmware image, fw_cfg, CMOS. */
 int pc_load_firmware(struct pc *pc, u8 **bios, struct err *e);
+bool pc_wants_efi(const struct pc *pc);
+/* pc_flash.c: its variables, after it was loaded. */
+int pc_open_flash(struct pc *pc, struct err *e);
+void pc_close_flash(struct pc *pc);
 /* A firmware file by its name in the usual places, or by path; malloc'ed. */
 u8 *pc_read_rom(const char *name, u64 max, u64 *size, struct err *e);
 /* The path where pc_read_rom() finds a file, or false. */

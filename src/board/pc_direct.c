@@ -78,7 +78,6 @@ static void set_up_pci(struct pc *pc)
         pci_config_write(b, devfn, PCI_COMMAND, 2, cmd | PCI_CMD_IO_MEM);
     }
     pci_config_write(b, pc->pm.pci.devfn, PCI_INT_LINE, 1, IRQ_SCI);
-    piix4_pm_set_bases(&pc->pm, PORT_PM_BASE, PORT_SMBUS_BASE);
 }
 
 /* ACPI and SMBIOS; returns the first address that they take at the end of low RAM. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The firmware image at the top of 4 GiB, and what firmware is told: fw_cfg and CMOS.  Written for
- * SeaBIOS 1.16 (src/fw/paravirt.c, src/boot.c), which is what Debian ships.
+ * SeaBIOS 1.16 (src/fw/paravirt.c, src/boot.c), which is what Debian ships; OVMF, for UEFI, reads
+ * the same.
  */
 #include "base/endian.h"
 #include "board/pc.h"
@@ -39,7 +40,9 @@ u8 *pc_read_rom(const char *name, u64 max_size, u64 *size, struct err *e)
     struct image im;
     if (!pc_find_rom(name, path, sizeof(path)) && !strchr(name, '/')) {
         err_set(e, ENOENT, "%s: not found; Debian has it in the package %s", name,
-                strstr(name, "pxe") ? "ipxe-qemu" : "seabios");
+                strstr(name, "pxe")    ? "ipxe-qemu"
+                : strstr(name, "OVMF") ? "ovmf"
+                                       : "seabios");
         return NULL;
     }
     if (image_open(&im, path, e))
@@ -59,6 +62,11 @@ u8 *pc_read_rom(const char *name, u64 max_size, u64 *size, struct err *e)
     return buf;
 }
 
+bool pc_wants_efi(const struct pc *pc)
+{
+    return pc->cfg.firmware && !strcmp(pc->cfg.firmware, FIRMWARE_EFI);
+}
+
 int pc_load_firmware(struct pc *pc, u8 **bios, struct err *e)
 {
     const char *name = pc->cfg.firmware;
@@ -66,6 +74,8 @@ int pc_load_firmware(struct pc *pc, u8 **bios, struct err *e)
     u64 size;
     if (!name)
         name = "bios-256k.bin";
+    else if (pc_wants_efi(pc))
+        name = "OVMF_CODE_4M.fd";
     else if (!strchr(name, '/') && !access(name, R_OK)) /* a file of this name right here */
         snprintf(path, sizeof(path), "./%s", name), name = path;
     u8 *image = pc_read_rom(name, FIRMWARE_MAX, &size, e);

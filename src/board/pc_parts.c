@@ -93,6 +93,8 @@ static void add_isa(struct pc *pc, struct pc_parts *l)
     if (pc->cfg.nfloppies)
         add(l, 0, &i82078_state, &pc->fdc);
     add(l, 0, &fw_cfg_state, &pc->fw_cfg);
+    if (pc->flash.size)
+        add(l, 0, &i28f_state, &pc->flash);
 }
 
 /* ---------------------------------------------------- the board's own wiring -- */

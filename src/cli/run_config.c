@@ -202,6 +202,9 @@ static int take_machine(struct run_config *c, int id, const char *arg, struct er
     case OPT_FIRMWARE:
         m->firmware = arg;
         return 0;
+    case OPT_EFI_VARS:
+        m->efi_vars = arg;
+        return 0;
     case OPT_KERNEL:
         m->kernel = arg;
         if (c->appliance) /* its own is for its disks */
@@ -339,6 +342,9 @@ static int finish(struct run_config *c, struct err *e)
         return err_set(e, EINVAL, "--%s needs --kernel", m->initrd ? "initrd" : "append");
     if (m->kernel && m->firmware)
         return err_set(e, EINVAL, "--kernel boots without firmware: --firmware has no meaning");
+    m->efi_vars_readonly = c->clone || c->snapshot;
+    if (m->efi_vars && !m->firmware)
+        return err_set(e, EINVAL, "--efi-vars is for UEFI firmware: --firmware efi is missing");
     if (xen_alone(m->xen) && !m->kernel)
         return err_set(e, EINVAL, "--pv xen boots a kernel: --kernel is missing");
     if (xen_alone(m->xen) && m->hyperv)

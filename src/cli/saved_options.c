@@ -5,6 +5,8 @@
  */
 #include "cli/saved_options.h"
 
+#include "board/config.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -20,11 +22,12 @@ static const struct kind {
     enum change change;
     bool file; /* the argument begins with the name of a file */
 } kinds[] = {
-    {OPT_NAME, ONE, false},      {OPT_DISK, PLACE, true},    {OPT_COUNT, PLACE, true},
-    {OPT_CDROM, PLACE, true},    {OPT_FLOPPY, PLACE, true},  {OPT_SNAPSHOT, ONE, false},
-    {OPT_NET, PLACE, false},     {OPT_SERIAL, PLACE, false}, {OPT_CONSOLE, PLACE, false},
-    {OPT_FIRMWARE, ONE, true},   {OPT_KERNEL, ONE, true},    {OPT_INITRD, ONE, true},
-    {OPT_NO_REBOOT, ONE, false}, {OPT_DEBUGCON, ONE, false}, {OPT_USB, PLACE, false},
+    {OPT_NAME, ONE, false},    {OPT_DISK, PLACE, true},     {OPT_COUNT, PLACE, true},
+    {OPT_CDROM, PLACE, true},  {OPT_FLOPPY, PLACE, true},   {OPT_SNAPSHOT, ONE, false},
+    {OPT_NET, PLACE, false},   {OPT_SERIAL, PLACE, false},  {OPT_CONSOLE, PLACE, false},
+    {OPT_FIRMWARE, ONE, true}, {OPT_KERNEL, ONE, true},     {OPT_INITRD, ONE, true},
+    {OPT_EFI_VARS, ONE, true}, {OPT_NO_REBOOT, ONE, false}, {OPT_DEBUGCON, ONE, false},
+    {OPT_USB, PLACE, false},
 };
 
 static const struct kind *kind_of(enum opt_id id)
@@ -50,16 +53,22 @@ static size_t path_len(const char *arg)
     return arg[n] && arg[n + 1] == ',' ? PATH_MAX : n;
 }
 
-/* A copy with the file's name made absolute, if there is such a file. */
+/* Is it a word where others have a file's name? */
+static bool is_word(const struct kind *k, const char *arg)
+{
+    return k->id == OPT_FIRMWARE && !strcmp(arg, FIRMWARE_EFI);
+}
+
+/* A copy with the file's name made absolute, if there is such a file, or it will be made. */
 static char *absolute(const struct kind *k, const char *arg)
 {
     size_t n = k->id == OPT_DISK ? path_len(arg) : strlen(arg);
     char cwd[PATH_MAX], name[PATH_MAX], *out = NULL;
 
-    if (k->file && *arg != '/' && n < sizeof(name)) {
+    if (k->file && *arg != '/' && n < sizeof(name) && !is_word(k, arg)) {
         memcpy(name, arg, n);
         name[n] = 0;
-        if (!access(name, F_OK) && getcwd(cwd, sizeof(cwd)))
+        if ((k->id == OPT_EFI_VARS || !access(name, F_OK)) && getcwd(cwd, sizeof(cwd)))
             return asprintf(&out, "%s/%s", cwd, arg) < 0 ? NULL : out;
     }
     return strdup(arg);

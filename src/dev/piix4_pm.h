@@ -43,7 +43,7 @@ struct piix4_pm {
 
 int piix4_pm_init(struct piix4_pm *p, struct pci_bus *b, unsigned devfn, struct clock *c,
                   struct irq sci, struct irq power_off);
-/* What firmware would write: PMBASE and the SMBus base, both enabled (direct kernel boot). */
+/* What firmware would write: PMBASE and the SMBus base, both enabled. */
 void piix4_pm_set_bases(struct piix4_pm *p, u16 pmbase, u16 smbase);
 /* The user pushed the power button; any thread. */
 void piix4_pm_power_button(struct piix4_pm *p);

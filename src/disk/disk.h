@@ -55,6 +55,10 @@ int disk_open(struct blk **b, const char *path, const struct disk_options *o, st
  * to out.  -EPERM with a message that does not name the file, -ENOENT. */
 int disk_path_inside(const char *folder, const char *path, char *out, struct err *e);
 
+/* What one user of an image does and lets others do; see lock.c.  -EBUSY when another program is
+ * in the way.  A file system without locks is no error. */
+int disk_lock(int fd, bool write, struct err *e);
+
 /* "writeback", "writethrough", "none" (DISK_DIRECT), "unsafe"; -EINVAL. */
 int disk_cache_parse(enum disk_cache *c, const char *name, struct err *e);
 

@@ -44,10 +44,6 @@ int nbd_file_open(struct file **f, const char *path, unsigned flags, const struc
 int tar_file_open(struct file **f, const char *url, unsigned flags, const struct disk_options *o,
                   struct err *e);
 
-/* What one user of an image does and lets others do; see lock.c.  -EBUSY when another program is
- * in the way.  A file system without locks is no error. */
-int disk_lock(int fd, bool write, struct err *e);
-
 /* ---- aio.c: requests on a file ---- */
 
 struct aio;

@@ -163,6 +163,69 @@ static void look(void *opaque)
         timer_set(r->m.vm.clock, &r->look, clock_now(r->m.vm.clock) + LOOK_NS);
 }
 
+static u8 byte_of(const char *path, long off)
+{
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    fseek(f, off, SEEK_SET);
+    int c = fgetc(f);
+    fclose(f);
+    return (u8)c;
+}
+
+/* UEFI variables: a file that is made, written as the guest writes, and had by one machine at a
+ * time; a clone's writes stay in memory. */
+static void test_efi_variables(void **state)
+{
+    struct machine m, other;
+    struct machine_config c = small();
+    struct err e;
+    char path[60];
+    if (access("/usr/share/OVMF/OVMF_VARS_4M.fd", R_OK))
+        skip(); /* the package ovmf is missing */
+    snprintf(path, sizeof(path), "/tmp/wirt-vars-%d", (int)getpid());
+    c.firmware = FIRMWARE_EFI;
+    c.efi_vars = path;
+    assert_int_equal(open_machine(&m, &c, &e), 0);
+    u64 base = m.pc->flash.region.base;
+    assert_int_equal(base + m.pc->flash.size, m.pc->firmware.base);
+    assert_int_equal(m.pc->firmware.base + m.pc->firmware.size, MAP_4G);
+    const u64 at = 0x80000; /* in the spare area: erased */
+    assert_int_equal(bus_read(&m.vm.mmio, base + at, 1), 0xff);
+    bus_write(&m.vm.mmio, base + at, 1, 0x10);
+    bus_write(&m.vm.mmio, base + at, 1, 0x5a);
+    bus_write(&m.vm.mmio, base + at, 1, 0xff);
+    assert_int_equal(byte_of(path, (long)at), 0x5a);
+    assert_int_equal(open_machine(&other, &c, &e), -EBUSY);
+    assert_non_null(strstr(e.msg, path));
+    close_machine(&other);
+
+    c.efi_vars_readonly = true;
+    assert_int_equal(open_machine(&other, &c, &e), 0);
+    assert_int_equal(bus_read(&other.vm.mmio, base + at, 1), 0x5a);
+    bus_write(&other.vm.mmio, base + at, 1, 0x10);
+    bus_write(&other.vm.mmio, base + at, 1, 0);
+    assert_int_equal(byte_of(path, (long)at), 0x5a);
+    close_machine(&other);
+    close_machine(&m);
+
+    c.efi_vars_readonly = false;
+    assert_int_equal(truncate(path, 5000), 0);
+    assert_int_equal(open_machine(&m, &c, &e), -EINVAL);
+    assert_non_null(strstr(e.msg, path));
+    close_machine(&m);
+    unlink(path);
+    c.efi_vars = "/tmp/wirt-there-is-no-such-folder/vars";
+    assert_int_equal(open_machine(&m, &c, &e), -ENOENT);
+    assert_non_null(strstr(e.msg, c.efi_vars));
+    close_machine(&m);
+    c.firmware = "bios-256k.bin"; /* of other firmware nobody knows what its variables begin with */
+    c.efi_vars = path;
+    assert_int_equal(open_machine(&m, &c, &e), -ENOENT);
+    close_machine(&m);
+    assert_int_not_equal(access(path, F_OK), 0);
+}
+
 static void test_two_machines(void **state)
 {
     static struct runner pair[2];
@@ -277,10 +340,10 @@ static void test_linux_guest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_memory_map),      cmocka_unit_test(test_many_devices),
-        cmocka_unit_test(test_wrong_firmware),  cmocka_unit_test(test_two_machines),
-        cmocka_unit_test(test_multiboot_guest), cmocka_unit_test(test_pvh_guest),
-        cmocka_unit_test(test_linux_guest),
+        cmocka_unit_test(test_memory_map),     cmocka_unit_test(test_many_devices),
+        cmocka_unit_test(test_wrong_firmware), cmocka_unit_test(test_two_machines),
+        cmocka_unit_test(test_efi_variables),  cmocka_unit_test(test_multiboot_guest),
+        cmocka_unit_test(test_pvh_guest),      cmocka_unit_test(test_linux_guest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
