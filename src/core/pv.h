@@ -49,6 +49,8 @@ struct pv {
     void *opaque;
     bool paged; /* CPUID tells of it to code that runs with paging only, not to firmware */
     const struct ring3_ops *ring3; /* the guest's kernel runs in ring 3 (cpu/ring3.h); else NULL */
+    u64 *walked;                   /* with ring3: where each last-level page table was walked for */
+    u64 frames;                    /* of them: pages from guest-physical address 0 on */
 };
 
 #endif

@@ -77,15 +77,16 @@ struct cpu {
     struct code_map code_map;
     struct walk_cache {  /* where the last walks of 4-level paging found a 2 MiB region; mmu.c */
         u64 tag;         /* lin >> 21, and walk_side */
-        u64 epoch;       /* good while tlb_epoch is the same */
+        u64 epoch;       /* good while *mmu_walk_epoch() is the same */
         const u8 *table; /* its page table, or NULL: one page of 2 MiB */
         u64 gpa;         /* of that page */
         bool user, write, nx, global, dirty;
     } walks[512];
-    u64 walk_side; /* tells the walks of a program from those of its kernel in ring 3 */
-    u64 tlb_epoch; /* counts flushes of the TLB, of one page too */
-    u8 *rmw_hva;   /* mmu_rmw() gave this address in a page whose writes must be told */
-    u8 *divert;    /* ring3_divert(): what stands for page divert_page, or NULL */
+    u64 walk_side;     /* tells the walks of a program from those of its kernel in ring 3 */
+    u64 walk_epoch[2]; /* count flushes of walks; [1]: of a kernel's upper half */
+    u64 tlb_epoch;     /* counts flushes of the TLB, of one page too */
+    u8 *rmw_hva;       /* mmu_rmw() gave this address in a page whose writes must be told */
+    u8 *divert;        /* ring3_divert(): what stands for page divert_page, or NULL */
     u64 divert_page;
     struct ram_range {
         u64 base, size; /* guest-physical; whole pages */

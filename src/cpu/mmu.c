@@ -11,6 +11,8 @@
  */
 #include "cpu/mmu.h"
 
+#include "cpu/ring3.h"
+
 #include <string.h>
 
 enum {
@@ -228,23 +230,18 @@ static bool rights_ok(const struct cpu *c, const struct walk *w, u32 acc, unsign
 
 enum { WALK_OK = -1, WALK_AGAIN = -2 };
 
-static struct walk_cache *walk_slot(struct cpu *c, u64 lin)
-{
-    return &c->walks[lin >> 21 & (ARRAY_SIZE(c->walks) - 1)];
-}
-
 /* Keeps what a successful walk of 4-level paging found above its last level. */
 static void walk_keep(struct cpu *c, u64 lin, const struct walk *w, const struct walk *upper,
                       u64 table)
 {
-    struct walk_cache *k = walk_slot(c, lin);
+    struct walk_cache *k = mmu_walk_slot(c, lin);
     const struct walk *from = w->page_shift == 12 ? upper : w;
 
     if (w->page_shift > 21)
         return;
     *k = (struct walk_cache){
         .tag = lin >> 21 | c->walk_side,
-        .epoch = c->tlb_epoch,
+        .epoch = *mmu_walk_epoch(c, lin),
         .gpa = align_down(w->gpa, 2 * MIB),
         .user = from->user,
         .write = from->write,
@@ -280,6 +277,8 @@ static int walk_once(struct cpu *c, u64 lin, u32 acc, unsigned idx, bool update,
         bool pdpte = !c->long_mode && level == 3;
         if (pdpte)
             index &= 3;
+        if (unlikely(c->vm->pv.walked))
+            ring3_walked(c, table, lin, shift + pg.bits);
         entry_gpa[level - 1] = a20(c, table + index * pg.pte_size);
         u64 pte = pte_load(c, entry_gpa[level - 1], pg.pte_size);
         entry[level - 1] = pte;
@@ -327,9 +326,9 @@ static int walk_once(struct cpu *c, u64 lin, u32 acc, unsigned idx, bool update,
  * the ordinary (faults, A and D bits to be set) is left to that. */
 static bool walk_short(struct cpu *c, u64 lin, u32 acc, unsigned idx, struct walk *w)
 {
-    const struct walk_cache *k = walk_slot(c, lin);
+    const struct walk_cache *k = mmu_walk_slot(c, lin);
 
-    if (k->tag != (lin >> 21 | c->walk_side) || k->epoch != c->tlb_epoch)
+    if (k->tag != (lin >> 21 | c->walk_side) || k->epoch != *mmu_walk_epoch(c, lin))
         return false;
     *w = (struct walk){.user = k->user, .write = k->write, .nx = k->nx};
     if (!k->table) {
@@ -389,8 +388,7 @@ static unsigned large_hash(u64 lin)
     return (lin >> 21 ^ lin >> 33) & 4095;
 }
 
-/* Before entries go: they are what mmu_sync_code() looks at. */
-static void sync_code_first(struct cpu *c)
+void mmu_before_flush(struct cpu *c)
 {
     if (unlikely(vcpu_events(c->vcpu) & VCPU_CODE))
         mmu_sync_code(c);
@@ -402,12 +400,12 @@ static void tlb_fill(struct cpu *c, u64 lin, unsigned idx, const struct walk *w,
     u64 page = lin & ~(u64)PAGE_MASK, none = tlb_none(tlb_index(lin));
     struct tlb_entry *e = tlb_entry(&c->tlbs[idx], lin);
 
-    sync_code_first(c);
+    mmu_before_flush(c);
     bool write =
         w->dirty && p->whva == p->hva && rights_ok(c, w, PF_W, idx) && !page_told(c, p->hva);
 
     if (e->tag[TLB_READ] != page && e->tag[TLB_WRITE] != page && e->tag[TLB_EXEC] != page)
-        tlb_note(&c->tlbs[idx], tlb_index(lin), w->global);
+        tlb_note(&c->tlbs[idx], tlb_index(lin), w->global || ring3_stays(c, lin, idx));
     e->host = p->hva - (lin & PAGE_MASK);
     e->tag[TLB_READ] = rights_ok(c, w, 0, idx) ? page : none;
     e->tag[TLB_WRITE] = write ? page : none;
@@ -745,6 +743,8 @@ bool mmu_global(struct cpu *c, u64 lin)
 {
     struct walk w;
 
+    if (ring3_stays(c, lin, c->mmu_idx))
+        return true;
     if (!(c->s.cr4 & CR4_PGE))
         return false;
     return walk(c, lin, PF_I, c->mmu_idx, false, &w) == WALK_OK && w.global;
@@ -754,8 +754,10 @@ bool mmu_global(struct cpu *c, u64 lin)
 
 void mmu_flush(struct cpu *c, bool global_too)
 {
-    sync_code_first(c);
+    mmu_before_flush(c);
     c->tlb_epoch++;
+    c->walk_epoch[0]++;
+    c->walk_epoch[1]++;
     code_map_flush(&c->code_map, global_too);
     for (unsigned i = 0; i < MMU_SLOW; i++)
         tlb_flush(&c->tlbs[i], global_too);
@@ -775,7 +777,7 @@ u8 tlb_nowhere[PAGE_SIZE];
 
 void mmu_init(struct cpu *c)
 {
-    c->tlb_epoch = 1;
+    c->tlb_epoch = c->walk_epoch[0] = c->walk_epoch[1] = 1;
     for (unsigned i = 0; i < MMU_IDX_COUNT; i++)
         tlb_init(&c->tlbs[i]);
 }
@@ -788,9 +790,11 @@ static void drop_entry(struct cpu *c, u64 lin)
 
 void mmu_flush_page(struct cpu *c, u64 lin)
 {
-    sync_code_first(c);
+    mmu_before_flush(c);
     c->tlb_epoch++;
-    c->code_map.page[lin >> PAGE_SHIFT & (CODE_MAP_SIZE - 1)] = 0;
+    c->walk_epoch[0]++;
+    c->walk_epoch[1]++;
+    c->code_map.page[code_map_index(lin)] = 0;
     if (c->tlb_huge) {
         mmu_flush(c, true);
         return;

@@ -137,6 +137,20 @@ struct write_log {
 
 /* ---- maintenance ---- */
 
+static inline struct walk_cache *mmu_walk_slot(struct cpu *c, u64 lin)
+{
+    return &c->walks[lin >> 21 & (ARRAY_SIZE(c->walks) - 1)];
+}
+
+/* A kernel in ring 3 keeps what it has of the upper half when its root table changes. */
+static inline u64 *mmu_walk_epoch(struct cpu *c, u64 lin)
+{
+    return &c->walk_epoch[lin >> 63 && !c->walk_side];
+}
+
+/* Before entries go: they are what mmu_sync_code() looks at. */
+void mmu_before_flush(struct cpu *c);
+
 void mmu_flush(struct cpu *c, bool global_too); /* CR3 load, CR0/CR4 changes */
 void mmu_init(struct cpu *c);                   /* once, before any access */
 void mmu_flush_all(struct cpu *c); /* also where memory is (VCPU_FLUSH), and unused TLBs */

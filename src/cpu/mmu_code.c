@@ -22,9 +22,7 @@ void mmu_protect_code(struct cpu *c, u64 ram_off)
         return;
     for (unsigned i = 0; i < MMU_SLOW; i++) {
         struct tlb *t = &c->tlbs[i];
-        unsigned count = t->used > TLB_LIST ? TLB_SIZE : t->used;
-        for (unsigned k = 0; k < count; k++) {
-            unsigned n = t->used > TLB_LIST ? k : t->list[k] & (TLB_SIZE - 1);
+        for (u32 k = 0, n; (n = tlb_used(t, k)) != UINT32_MAX; k++) {
             if (t->e[n].host == hva)
                 t->e[n].tag[TLB_WRITE] = tlb_none(n);
         }
@@ -56,9 +54,8 @@ void mmu_sync_code(struct cpu *c)
     vcpu_lower(c->vcpu, VCPU_CODE);
     for (unsigned i = 0; i < MMU_SLOW; i++) {
         struct tlb *t = &c->tlbs[i];
-        unsigned count = t->used > TLB_LIST ? TLB_SIZE : t->used;
-        for (unsigned k = 0; k < count; k++)
-            sync_entry(c, t, t->used > TLB_LIST ? k : t->list[k] & (TLB_SIZE - 1));
+        for (u32 k = 0, n; (n = tlb_used(t, k)) != UINT32_MAX; k++)
+            sync_entry(c, t, n);
     }
 }
 

@@ -37,6 +37,36 @@ static inline const struct ring3_ops *cpu_ring3(const struct cpu *c)
     return c->vm->pv.ring3;
 }
 
+/*
+ * Every change of such a guest's page tables is the interface's, which has them checked; so it can
+ * take what was cached of an entry out of the TLB when the entry changes, and nothing has to be
+ * emptied on suspicion.  Which part of the address space a table serves is found out by walks:
+ * pv.walked[its frame] is RING3_NEVER, RING3_OFTEN (more than one), or where it begins, with bit 0.
+ * A walk writes it before it reads the table, so whoever changes an entry first and looks here then
+ * misses no walk.
+ */
+#define RING3_NEVER 0ull
+#define RING3_OFTEN UINT64_MAX
+
+/* The table at guest-physical address `table`, which serves 2^shift bytes, is about to be read for
+ * lin. */
+void ring3_walked(struct cpu *c, u64 table, u64 lin, unsigned shift);
+
+/* What the kernel has of the upper half stays when its root table is exchanged for one with the
+ * same upper half. */
+static inline bool ring3_stays(const struct cpu *c, u64 lin, unsigned idx)
+{
+    return idx == MMU_KERNEL && lin >> 63 && cpu_ring3(c);
+}
+
+/* On the vCPU's own thread, after the change in memory: */
+
+/* The entry for the 2^shift bytes at lin changed: of level 1 with shift 12, and so on. */
+void ring3_drop(struct cpu *c, u64 lin, unsigned shift);
+/* The kernel's or the program's root table is another one; same_upper: with the same entries in its
+ * upper half. */
+void ring3_new_root(struct cpu *c, bool kernel, bool same_upper);
+
 /* To the kernel or to the program, with its own page tables (cr3 as in the register). */
 void ring3_switch(struct cpu *c, bool kernel, u64 cr3);
 /* Selector sel into CS or SS as IRET to ring 3 would load it; false: it would fault. */

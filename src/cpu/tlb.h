@@ -29,17 +29,19 @@ struct tlb_entry {
 };
 _Static_assert(sizeof(struct tlb_entry) == 32, "translated code shifts by 5");
 
-enum { TLB_LIST = 2048, TLB_GLOBAL = 1 << 15 };
-
 /*
- * `list` names the entries in use, so that a flush (each CR3 load) costs what was filled since the
- * last one; when it is full, everything is cleared.  Zero-filled memory is not an empty TLB:
- * tlb_init().
+ * Which entries are in use is kept in two lists, so that a flush (each CR3 load) costs what was
+ * filled since the last one, and nothing for the global entries that stay.  An entry is at most
+ * once in each: `state` says in which, and as what it was filled last.  Zero-filled memory is not
+ * an empty TLB: tlb_init().
  */
+enum { TLB_LISTED = 1, TLB_LISTED_GLOBAL = 2, TLB_IS_GLOBAL = 4 };
+
 struct tlb {
     struct tlb_entry e[TLB_SIZE];
-    u32 used;           /* entries of list; TLB_LIST + 1 = it overflowed */
-    u16 list[TLB_LIST]; /* index, TLB_GLOBAL */
+    u8 state[TLB_SIZE];
+    u16 list[TLB_SIZE], globals[TLB_SIZE];
+    u32 used, used_globals;
 };
 
 static inline unsigned tlb_index(u64 lin)
@@ -71,36 +73,55 @@ static inline void tlb_entry_clear(struct tlb *t, unsigned index)
 /* To be called when an entry is filled for another page than before; global: CR4.PGE and G. */
 static inline void tlb_note(struct tlb *t, unsigned index, bool global)
 {
-    if (t->used < TLB_LIST)
-        t->list[t->used++] = (u16)(index | (global ? TLB_GLOBAL : 0));
-    else
-        t->used = TLB_LIST + 1;
+    u8 s = t->state[index];
+
+    if (global) {
+        if (!(s & TLB_LISTED_GLOBAL))
+            t->globals[t->used_globals++] = (u16)index;
+        s |= TLB_LISTED_GLOBAL | TLB_IS_GLOBAL;
+    } else {
+        if (!(s & TLB_LISTED))
+            t->list[t->used++] = (u16)index;
+        s = (s | TLB_LISTED) & (u8)~TLB_IS_GLOBAL;
+    }
+    t->state[index] = s;
 }
 
 static inline void tlb_init(struct tlb *t)
 {
-    for (unsigned i = 0; i < TLB_SIZE; i++)
+    for (unsigned i = 0; i < TLB_SIZE; i++) {
         tlb_entry_clear(t, i);
-    t->used = 0;
+        t->state[i] = 0;
+    }
+    t->used = t->used_globals = 0;
 }
 
-/* A place can be in the list twice, once as global: then the later one counts, and an entry that
- * is cleared although it is global only costs a refill. */
 static inline void tlb_flush(struct tlb *t, bool global_too)
 {
-    u32 kept = 0;
-    if (t->used > TLB_LIST) {
-        tlb_init(t);
-        return;
-    }
     for (u32 i = 0; i < t->used; i++) {
-        u16 w = t->list[i];
-        if (!global_too && w & TLB_GLOBAL)
-            t->list[kept++] = w;
-        else
-            tlb_entry_clear(t, w & (TLB_SIZE - 1));
+        unsigned n = t->list[i];
+        t->state[n] &= (u8)~TLB_LISTED;
+        if (!(t->state[n] & TLB_IS_GLOBAL))
+            tlb_entry_clear(t, n);
     }
-    t->used = kept;
+    t->used = 0;
+    if (!global_too)
+        return;
+    for (u32 i = 0; i < t->used_globals; i++) {
+        unsigned n = t->globals[i];
+        t->state[n] = 0;
+        tlb_entry_clear(t, n);
+    }
+    t->used_globals = 0;
+}
+
+/* The n-th of the entries that are in use, some of which come twice; UINT32_MAX behind the last. */
+static inline u32 tlb_used(const struct tlb *t, u32 n)
+{
+    if (n < t->used)
+        return t->list[n];
+    n -= t->used;
+    return n < t->used_globals ? t->globals[n] : UINT32_MAX;
 }
 
 /* The host address for an access of size bytes that stays inside one page, or NULL on a miss. */
@@ -115,43 +136,68 @@ static inline void *tlb_lookup(struct tlb *t, u64 lin, unsigned size, enum tlb_a
 
 /*
  * Which of the translator's code pages is mapped at a virtual page: translated jumps to other pages
- * compare it.  0 = has to be looked up.  Goes the same ways as a TLB entry.
+ * compare it.  0 = has to be looked up.  Goes the same ways as a TLB entry.  The halves of the
+ * address space have half of it each, so that programs and their kernel are not in each other's
+ * way.
  */
-enum { CODE_MAP_SIZE = 1 << 10, CODE_MAP_LIST = 255 };
+enum { CODE_MAP_SIZE = 1 << 11 };
 
 struct code_map {
-    u32 page[CODE_MAP_SIZE]; /* by the virtual page number's low bits */
-    u32 used;                /* entries of list; more than CODE_MAP_LIST: it overflowed */
-    u16 list[CODE_MAP_LIST]; /* index, TLB_GLOBAL */
+    u32 page[CODE_MAP_SIZE];
+    u32 number[CODE_MAP_SIZE]; /* of the virtual page, its low bits */
+    u8 state[CODE_MAP_SIZE];
+    u16 list[CODE_MAP_SIZE], globals[CODE_MAP_SIZE];
+    u32 used, used_globals;
 };
+
+static inline unsigned code_map_index(u64 lin)
+{
+    enum { HALF = CODE_MAP_SIZE / 2 };
+    return (unsigned)(lin >> 12 & (HALF - 1)) | (lin >> 63 ? HALF : 0);
+}
 
 static inline void code_map_enter(struct code_map *m, u64 lin, u32 page, bool global)
 {
-    unsigned i = lin >> 12 & (CODE_MAP_SIZE - 1);
+    unsigned i = code_map_index(lin);
+    u8 s = m->state[i];
+
     m->page[i] = page;
-    if (m->used < CODE_MAP_LIST)
-        m->list[m->used++] = (u16)(i | (global ? TLB_GLOBAL : 0));
-    else
-        m->used = CODE_MAP_LIST + 1;
+    m->number[i] = (u32)(lin >> 12);
+    if (global) {
+        if (!(s & TLB_LISTED_GLOBAL))
+            m->globals[m->used_globals++] = (u16)i;
+        s |= TLB_LISTED_GLOBAL | TLB_IS_GLOBAL;
+    } else {
+        if (!(s & TLB_LISTED))
+            m->list[m->used++] = (u16)i;
+        s = (s | TLB_LISTED) & (u8)~TLB_IS_GLOBAL;
+    }
+    m->state[i] = s;
+}
+
+static inline void code_map_drop(struct code_map *m, u64 lin)
+{
+    unsigned i = code_map_index(lin);
+    if (m->number[i] == (u32)(lin >> 12))
+        m->page[i] = 0;
 }
 
 static inline void code_map_flush(struct code_map *m, bool global_too)
 {
-    u32 kept = 0;
-    if (m->used > CODE_MAP_LIST) {
-        for (unsigned i = 0; i < CODE_MAP_SIZE; i++)
-            m->page[i] = 0;
-        m->used = 0;
-        return;
-    }
     for (u32 i = 0; i < m->used; i++) {
-        u16 w = m->list[i];
-        if (!global_too && w & TLB_GLOBAL)
-            m->list[kept++] = w;
-        else
-            m->page[w & (CODE_MAP_SIZE - 1)] = 0;
+        unsigned n = m->list[i];
+        m->state[n] &= (u8)~TLB_LISTED;
+        if (!(m->state[n] & TLB_IS_GLOBAL))
+            m->page[n] = 0;
     }
-    m->used = kept;
+    m->used = 0;
+    if (!global_too)
+        return;
+    for (u32 i = 0; i < m->used_globals; i++) {
+        m->state[m->globals[i]] = 0;
+        m->page[m->globals[i]] = 0;
+    }
+    m->used_globals = 0;
 }
 
 #endif

@@ -58,7 +58,7 @@ static void check_kick(struct trans *t, u64 rip)
 
 u32 code_map_off(u64 rip)
 {
-    return SOFT_OFF(c.code_map.page) + 4 * (u32)(rip >> PAGE_SHIFT & (CODE_MAP_SIZE - 1));
+    return SOFT_OFF(c.code_map.page) + 4 * code_map_index(rip);
 }
 
 void exit_direct(struct trans *t, u64 target)

@@ -250,7 +250,7 @@ static void cpage_forget(struct soft *sc, u32 i)
 {
     const struct cpage *p = &sc->cpages[i];
     u32 *link = &sc->cpage_hash[cpage_hash(p->vpage, p->ram_page, p->key)];
-    u32 *x = &sc->c.code_map.page[p->vpage & (CODE_MAP_SIZE - 1)];
+    u32 *x = &sc->c.code_map.page[code_map_index(p->vpage << PAGE_SHIFT)];
 
     while (*link != i)
         link = &sc->cpages[*link].next_hash;

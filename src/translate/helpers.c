@@ -129,7 +129,7 @@ static bool canonical(u64 lin)
 u32 soft_cpage(struct soft *sc, u64 rip)
 {
     struct cpu *c = &sc->c;
-    u32 x = c->code_map.page[rip >> PAGE_SHIFT & (CODE_MAP_SIZE - 1)];
+    u32 x = c->code_map.page[code_map_index(rip)];
 
     if (likely(x && sc->cpages[x].vpage == rip >> PAGE_SHIFT && sc->cpages[x].key == sc->key))
         return x;

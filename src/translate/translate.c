@@ -61,9 +61,7 @@ static void check_second_page(struct trans *t, u64 rip)
     u64 next = t->page_rip + PAGE_SIZE;
     u8 *retry = e->p;
 
-    emit_rm(
-        e, 0x81, 7,
-        mem_gs(SOFT_OFF(c.code_map.page) + 4 * (u32)(next >> PAGE_SHIFT & (CODE_MAP_SIZE - 1))));
+    emit_rm(e, 0x81, 7, mem_gs(SOFT_OFF(c.code_map.page) + 4 * code_map_index(next)));
     u8 *check = e->p;
     emit32(e, t->second);
     struct stub *s = stub_add(t, emit_jcc(e, CC_NE), t->thunks->cross);

@@ -12,7 +12,8 @@
  *     0xe0-0xef  one frame out of the guest or back into it
  *     0xf0-0xff  an event, a switch to the other processor, or a reset
  *
- * After each step every frame must have exactly the uses that can be counted (pv_audit()).
+ * After each step every frame must have exactly the uses that can be counted (pv_audit()), and no
+ * TLB may remember what its page tables do not say (pv_audit_tlb()).
  */
 #define DOMAIN_RAM   (256 * KIB) /* all of it is cleared for each input */
 #define DOMAIN_TURNS 8
@@ -102,11 +103,22 @@ static void one_update(struct run *r, const u8 *s)
     call(r, HYPERVISOR_mmu_update, ARGS, 1, s[6] & 1 ? ARGS + 64 : 0, DOMID_SELF);
 }
 
+/* What the processor has of the pages around is in its TLB. */
+static void touch(struct cpu *c, u64 lin)
+{
+    for (unsigned i = 0; i < 64; i++, lin += PAGE_SIZE) {
+        mmu_fill(c, lin, TLB_READ);
+        mmu_fill(c, lin, TLB_WRITE);
+    }
+}
+
 /* As the guest itself could: through its page tables. */
 static void store(struct run *r, const u8 *s)
 {
     u64 gpa, lin = frame(&r->d, s[1]) << PAGE_SHIFT | s[2] * 16u | (s[3] & 0xc);
 
+    if (s[3] & 1)
+        touch(pv_cpu_of(&r->d, r->cpu), lin);
     if (mmu_probe(pv_cpu_of(&r->d, r->cpu), lin, true, &gpa))
         mem_write(&r->d.vm.dma, gpa, s + 4, 4);
 }
@@ -208,6 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct cpu *c = pv_cpu_of(&r->d, r->cpu);
         step(r, data);
         BUG_ON(!pv_audit(&r->d, true));
+        BUG_ON(!pv_audit_tlb(&r->d));
         if (c->triple_fault || c->s.wait_sipi || !r->d.x->pv->vcpu[r->cpu].kernel_l4)
             restart(r);
         c->s.halted = false;

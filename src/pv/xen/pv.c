@@ -25,8 +25,10 @@ static void make_tables(struct xen_pv *pv)
 
     memset(pv->tables, 0, PV_TABLE_FRAMES * PAGE_SIZE);
     l3[0] = (pv->table_frame + 1) << PAGE_SHIFT | flags;
-    for (u64 i = 0; i < pv->m2p_size / (2 * MIB); i++)
-        l2[i] = ((pv->m2p_frame << PAGE_SHIFT) + i * 2 * MIB) | flags | PTE_PSE | PTE_NX;
+    u64 n = pv->m2p_size / (2 * MIB), again = pv_m2p_start(pv) >> 21 & 511;
+    for (u64 i = 0; i < n; i++)
+        l2[i] = l2[again + i] =
+            ((pv->m2p_frame << PAGE_SHIFT) + i * 2 * MIB) | flags | PTE_PSE | PTE_NX;
 }
 
 static int open_m2p(struct xen_pv *pv, struct err *e)
@@ -75,7 +77,8 @@ int pv_open(struct xen *x, struct err *e)
     pv->frames = x->vm->mem.ram_size >> PAGE_SHIFT;
     pv->page = calloc(pv->frames, sizeof(*pv->page));
     pv->vcpu = calloc(x->nvcpus, sizeof(*pv->vcpu));
-    if (!pv->page || !pv->vcpu)
+    pv->walked = calloc(pv->frames, sizeof(*pv->walked));
+    if (!pv->page || !pv->vcpu || !pv->walked)
         return err_set(e, ENOMEM, "Xen interface: no memory");
     return open_m2p(pv, e);
 }
@@ -93,6 +96,7 @@ void pv_reset(struct xen *x)
     if (!pv)
         return;
     memset(pv->page, 0, pv->frames * sizeof(*pv->page));
+    memset(pv->walked, 0, pv->frames * sizeof(*pv->walked));
     for (u64 i = 0; i < pv->frames; i++)
         pv->m2p[i] = i;
     make_tables(pv);
@@ -117,6 +121,7 @@ void pv_close(struct xen *x)
     if (pv->m2p)
         munmap(pv->m2p, pv->m2p_size);
     pthread_mutex_destroy(&pv->lock);
+    free(pv->walked);
     free(pv->vcpu);
     free(pv->page);
     free(pv);

@@ -51,6 +51,8 @@ struct pv_return {
     u32 gen;
 };
 
+enum { PV_STALE_MAX = 32 };
+
 struct pv_vcpu {
     struct xen_vcpu *xv;
     struct cpu *c;          /* once it has run */
@@ -69,7 +71,9 @@ struct pv_vcpu {
     bool up; /* atomic */
     bool initialised;
     struct pv_context *context; /* VCPUOP_initialise: taken when it starts */
-    u64 flushed;                /* pv.clock at its last flush of the whole TLB */
+    u64 flushed;                /* pv.clock when it last caught up with all changes */
+    u32 nstale;                 /* > PV_STALE_MAX: all may be */
+    u64 stale[PV_STALE_MAX];    /* what others changed that its TLB may have (pv_tlb.c) */
     u32 inside;    /* atomic: it runs Xen's code, and looks at its events before the guest's */
     bool diverted; /* pv_write.c: an instruction is being tried */
     u64 copy[PAGE_SIZE / 8]; /* what it writes to */
@@ -87,6 +91,7 @@ struct xen_pv {
     u8 *tables;
     struct region m2p_region, tables_region;
     struct pv_page *page; /* frames of them */
+    u64 *walked;          /* by frame: cpu/ring3.h */
     u64 clock;            /* of TLB flushes */
     u64 next_free;        /* where to look for a frame that nobody has */
     u32 descriptors;      /* atomic: counts changes of descriptor tables */
@@ -123,6 +128,18 @@ static inline u8 *pv_frame(const struct xen_pv *pv, u64 mfn)
     return pv->x->vm->mem.hva + (mfn << PAGE_SHIFT);
 }
 
+/*
+ * Where a guest that asks is told to look for the machine-to-physical table.  Linux has its
+ * opposite at a multiple of the TLB's reach; frame n is n here, so both tables would always be
+ * looked at in the same entry of the TLB.  So there is a second view, half the TLB's reach behind
+ * the first (for up to 16 GiB of RAM).
+ */
+static inline u64 pv_m2p_start(const struct xen_pv *pv)
+{
+    const u64 half = (u64)TLB_SIZE / 2 * PAGE_SIZE;
+    return PV_M2P_START + (pv->m2p_size <= half ? half : 0);
+}
+
 /* A frame that the guest has, or NULL. */
 static inline struct pv_page *pv_page(const struct xen_pv *pv, u64 mfn)
 {
@@ -141,10 +158,20 @@ void pv_ref_put(struct xen_pv *pv, u64 mfn);
 int pv_entry_set(struct xen_pv *pv, u64 mfn, unsigned index, u64 e, bool keep_ad, const u64 *seen);
 /* A segment or gate that ring 3 may have in its GDT or LDT; makes it what may be loaded. */
 bool pv_descriptor_ok(u64 *d);
-/* The vCPUs in the mask have emptied their TLBs when this returns, or do so before they run code of
- * the guest; the caller's own: at once. */
-void pv_flush_others(struct xen_pv *pv, u64 vcpus);
+
+/* ---- pv_tlb.c: what TLBs remember of page tables; pv.lock held ---- */
+
+/* The entry was changed, in memory: every TLB that may have it drops it, the caller's at once,
+ * others when they are flushed. */
+void pv_stale(struct xen_pv *pv, enum pv_type level, u64 mfn, unsigned index, u64 old, u64 now);
+/* The frame is no table any more, and none leads to it. */
+void pv_unwalked(struct xen_pv *pv, u64 mfn);
+/* The vCPUs in the mask have caught up with all changes when this returns, or do so before they run
+ * code of the guest; the caller's own: at once. */
+void pv_flush(struct xen_pv *pv, u64 vcpus);
 void pv_flush_own(struct pv_vcpu *v); /* on its own thread */
+/* No TLB remembers what the frame, which has no uses, was used as. */
+void pv_forget(struct xen_pv *pv, const struct pv_page *p);
 
 /* ---- guest.c ---- */
 

@@ -88,7 +88,8 @@ static bool decrease_extent(struct xen_call *k, u64 at, u64 mfn, unsigned order)
 static s64 machphys_mapping(struct xen_call *k)
 {
     const struct xen_pv *pv = k->x->pv;
-    const u64 a[3] = {PV_M2P_START, PV_M2P_START + pv->m2p_size, pv->m2p_size / 8 - 1};
+    u64 start = pv_m2p_start(pv);
+    const u64 a[3] = {start, start + pv->m2p_size, pv->m2p_size / 8 - 1};
 
     return guest_write(k, k->a[1], a, sizeof(a)) ? 0 : -XEN_EFAULT;
 }

@@ -147,6 +147,16 @@ static int unpin(struct xen_pv *pv, u64 mfn)
     return 0;
 }
 
+static bool same_upper(const struct xen_pv *pv, u64 a, u64 b)
+{
+    const u64 *x = (const u64 *)pv_frame(pv, a), *y = (const u64 *)pv_frame(pv, b);
+    u64 differ = 0;
+
+    for (unsigned i = 256; i < 512; i++)
+        differ |= x[i] ^ y[i];
+    return !(differ & ~(u64)(PTE_ACCESSED | PTE_DIRTY));
+}
+
 int pv_new_base(struct pv_vcpu *v, struct cpu *c, u64 mfn)
 {
     struct xen_pv *pv = v->xv->x->pv;
@@ -158,6 +168,7 @@ int pv_new_base(struct pv_vcpu *v, struct cpu *c, u64 mfn)
             return r;
         v->kernel_l4 = mfn;
         c->s.cr3 = mfn << PAGE_SHIFT;
+        ring3_new_root(c, true, old && same_upper(pv, old, mfn));
         if (old)
             pv_type_put(pv, old);
     }
@@ -165,8 +176,7 @@ int pv_new_base(struct pv_vcpu *v, struct cpu *c, u64 mfn)
     return 0;
 }
 
-/* The program's: its TLB is not the caller's, but both go at once. */
-static int new_user_base(struct pv_vcpu *v, u64 mfn)
+static int new_user_base(struct pv_vcpu *v, struct cpu *c, u64 mfn)
 {
     struct xen_pv *pv = v->xv->x->pv;
     u64 old = v->user_l4;
@@ -176,10 +186,11 @@ static int new_user_base(struct pv_vcpu *v, u64 mfn)
         return r;
     if (mfn != old) {
         v->user_l4 = mfn;
+        ring3_new_root(c, false, false);
         if (old)
             pv_type_put(pv, old);
-        pv_flush_own(v);
     }
+    pv_flush_own(v);
     return 0;
 }
 
@@ -257,19 +268,17 @@ static s64 one_ext(struct xen_call *k, const void *raw)
         r = pv_new_base(v, c, op.arg1);
         break;
     case MMUEXT_NEW_USER_BASEPTR:
-        r = new_user_base(v, op.arg1);
+        r = new_user_base(v, c, op.arg1);
         break;
     case MMUEXT_TLB_FLUSH_LOCAL:
-        pv_flush_own(v);
-        break;
     case MMUEXT_INVLPG_LOCAL:
-        mmu_flush_page(c, op.arg1);
+        pv_flush_own(v);
         break;
     case MMUEXT_TLB_FLUSH_MULTI:
     case MMUEXT_INVLPG_MULTI:
     case MMUEXT_TLB_FLUSH_ALL:
     case MMUEXT_INVLPG_ALL:
-        pv_flush_others(pv, mask);
+        pv_flush(pv, mask);
         break;
     case MMUEXT_FLUSH_CACHE:
     case MMUEXT_FLUSH_CACHE_GLOBAL:
@@ -303,7 +312,7 @@ s64 pv_mmuext_op(struct xen_call *k)
 /* ------------------------------------------------------ update_va_mapping -- */
 
 /* Bits 3 and above of the flags: the address of a bitmap of vCPUs, or UVMF_ALL, or the caller. */
-static s64 flush_after(struct xen_call *k, u64 va, u64 flags)
+static s64 flush_after(struct xen_call *k, u64 flags)
 {
     struct xen_pv *pv = k->x->pv;
     u64 mask = BIT64(k->v->id);
@@ -319,10 +328,7 @@ static s64 flush_after(struct xen_call *k, u64 va, u64 flags)
         return -XEN_EFAULT;
     mask &= all_vcpus(k->x);
     pv_lock(pv);
-    if (mask == BIT64(k->v->id) && (flags & UVMF_FLUSHTYPE_MASK) == UVMF_INVLPG)
-        mmu_flush_page(pv_cpu(k), va);
-    else
-        pv_flush_others(pv, mask);
+    pv_flush(pv, mask);
     pv_unlock(pv);
     return 0;
 }
@@ -357,7 +363,7 @@ static s64 update_va(struct xen_call *k, u64 va, u64 e, u64 flags)
     if (caller(k)->kernel_l4 && find_l1(pv, caller(k), va, &mfn))
         r = pv_entry_set(pv, mfn, va >> 12 & 511, e, false, NULL);
     pv_unlock(pv);
-    s64 f = flush_after(k, va, flags);
+    s64 f = flush_after(k, flags);
     return r ? r : f;
 }
 

@@ -4,11 +4,12 @@
  * that its processors walk.
  *
  * A frame has one type at a time: page table of level 1 to 4, descriptor table, writable.  Its type
- * changes only while nobody uses it as what it was, and after every TLB that may remember that was
- * emptied.  To use a frame as a page table means that each of its entries was checked: an entry of
- * level 1 refers to the frame that it maps, and uses it as writable if it lets it be written; an
- * entry of level n uses the frame below as a table of level n - 1.  So a frame that is a table is
- * mapped nowhere for writing, and no table leads to a frame that the guest has not got.
+ * changes only while nobody uses it as what it was, and after every TLB that may remember that has
+ * forgotten it (pv_tlb.c).  To use a frame as a page table means that each of its entries was
+ * checked: an entry of level 1 refers to the frame that it maps, and uses it as writable if it lets
+ * it be written; an entry of level n uses the frame below as a table of level n - 1.  So a frame
+ * that is a table is mapped nowhere for writing, and no table leads to a frame that the guest has
+ * not got.
  *
  * A change checks the new entry first, writes it, and lets go of the old one.  Checking recurses
  * over four levels; each frame is checked once however often it is named, so one call is bounded by
@@ -20,12 +21,11 @@
  */
 #include "pv/xen/pv.h"
 
-#include "cpu/mmu.h"
-
-#include <sched.h>
 #include <string.h>
 
-enum { USES_MAX = 1u << 31, SPINS = 64 };
+enum {
+    USES_MAX = 1u << 31,
+};
 
 /* What an entry above level 1 may not have.  In one of level 1 G is taken and means nothing. */
 #define LX_DISALLOWED ((u64)(PTE_GLOBAL | PTE_PSE | PTE_PWT | PTE_PCD))
@@ -38,64 +38,6 @@ static u64 frame_of(u64 e)
 static bool is_table(u8 type)
 {
     return type >= PT_L1 && type <= PT_L4;
-}
-
-/* --------------------------------------------------------------- flushes -- */
-
-void pv_flush_own(struct pv_vcpu *v)
-{
-    if (v->c)
-        mmu_flush(v->c, false);
-    v->flushed = ++v->xv->x->pv->clock;
-}
-
-static bool is_own(const struct pv_vcpu *v)
-{
-    const struct vcpu *cpu = v->xv->vcpu;
-
-    return !cpu->started || pthread_equal(cpu->thread, pthread_self());
-}
-
-/* The vCPU has emptied its TLB, or does so before the guest's next instruction. */
-static bool has_flushed(const struct pv_vcpu *v)
-{
-    u32 ev = vcpu_events(v->xv->vcpu);
-
-    return !(ev & VCPU_FLUSH) || ev & VCPU_LEAVE || __atomic_load_n(&v->inside, __ATOMIC_SEQ_CST);
-}
-
-void pv_flush_others(struct xen_pv *pv, u64 vcpus)
-{
-    unsigned n = pv->x->nvcpus, spins = 0;
-
-    for (unsigned i = 0; i < n; i++) {
-        struct pv_vcpu *v = &pv->vcpu[i];
-        if (!(vcpus >> i & 1))
-            continue;
-        if (is_own(v)) {
-            pv_flush_own(v);
-            vcpus &= ~BIT64(i);
-            continue;
-        }
-        vcpu_raise(v->xv->vcpu, VCPU_FLUSH);
-        v->flushed = ++pv->clock;
-    }
-    for (unsigned i = 0; i < n; i++)
-        while (vcpus >> i & 1 && !has_flushed(&pv->vcpu[i]))
-            if (++spins > SPINS)
-                sched_yield();
-}
-
-/* No TLB remembers what the frame was used as. */
-static void forget(struct xen_pv *pv, const struct pv_page *p)
-{
-    u64 vcpus = 0;
-
-    for (unsigned i = 0; i < pv->x->nvcpus; i++)
-        if (pv->vcpu[i].flushed <= p->stamp)
-            vcpus |= BIT64(i);
-    if (vcpus)
-        pv_flush_others(pv, vcpus);
 }
 
 /* ------------------------------------------------------------ references -- */
@@ -239,7 +181,7 @@ int pv_type_get(struct xen_pv *pv, u64 mfn, enum pv_type type)
         return 0;
     if (p->type != type) {
         if (p->type != PT_NONE)
-            forget(pv, p);
+            pv_forget(pv, p);
         p->type = (u8)type;
     }
     if (is_table((u8)type))
@@ -260,8 +202,10 @@ void pv_type_put(struct xen_pv *pv, u64 mfn)
 
     BUG_ON(!p->uses);
     if (p->uses == 1) {
-        if (is_table(p->type))
+        if (is_table(p->type)) {
             entries_put(pv, mfn, p->type, 512);
+            pv_unwalked(pv, mfn);
+        }
         p->stamp = pv->clock;
     }
     p->uses--;
@@ -300,6 +244,7 @@ int pv_entry_set(struct xen_pv *pv, u64 mfn, unsigned index, u64 e, bool keep_ad
     } while (
         !__atomic_compare_exchange_n(at, &old, now, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     guest_wrote(pv->x, at, sizeof(*at));
+    pv_stale(pv, level, mfn, index, old, now);
     if (!same)
         entry_put(pv, level, old);
     return 0;

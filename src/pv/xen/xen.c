@@ -82,7 +82,12 @@ int xen_open(struct xen **out, struct vm *vm, struct lapic_bus *lapics, const st
         return r;
     xen_reset(x);
     /* SeaBIOS would look for what Xen's own loader leaves in memory */
-    vm->pv = (struct pv){&ops, x, c->hvm, c->pv ? &pv_ring3 : NULL};
+    vm->pv = (struct pv){.ops = &ops, .opaque = x, .paged = c->hvm};
+    if (c->pv) {
+        vm->pv.ring3 = &pv_ring3;
+        vm->pv.walked = x->pv->walked;
+        vm->pv.frames = x->pv->frames;
+    }
     return 0;
 }
 

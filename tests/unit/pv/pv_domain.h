@@ -162,4 +162,59 @@ PV_AUDIT_PLAIN static inline bool pv_audit(struct domain *d, bool holders)
     return true;
 }
 
+/* The last-level entry for lin below root, with the rights of all levels; 0: none. */
+static inline u64 pv_lookup(struct domain *d, u64 root, u64 lin, bool upper[3])
+{
+    u64 table = root, e = 0;
+
+    upper[0] = upper[1] = true;
+    upper[2] = false;
+    for (unsigned shift = 39; shift >= 12; shift -= 9) {
+        u64 gpa = table << PAGE_SHIFT | (lin >> shift & 511) * 8;
+        if (!mem_read(&d->vm.dma, gpa, &e, sizeof(e)) || !(e & PTE_PRESENT))
+            return 0;
+        upper[0] &= !!(e & PTE_RW);
+        upper[1] &= !!(e & PTE_USER);
+        upper[2] |= !!(e & PTE_NX);
+        if (e & PTE_PSE && shift == 21)
+            return e + (lin & (2 * MIB - 1) & ~(u64)PAGE_MASK);
+        table = (e & PTE_FRAME) >> PAGE_SHIFT;
+    }
+    return e;
+}
+
+/* True when no TLB remembers anything that the page tables would not give it now, nor a way to
+ * write what is no writable page.  (Without threads, nothing waits to be told.) */
+static inline bool pv_audit_tlb(struct domain *d)
+{
+    const struct xen_pv *pv = d->x->pv;
+
+    for (unsigned i = 0; i < d->vm.ncpus * 2; i++) {
+        const struct pv_vcpu *v = &pv->vcpu[i / 2];
+        if (!v->c)
+            continue;
+        const struct tlb *t = &v->c->tlbs[i & 1 ? MMU_USER : MMU_KERNEL];
+        for (u32 k = 0, n; (n = tlb_used(t, k)) != UINT32_MAX; k++) {
+            for (unsigned a = TLB_READ; a <= TLB_EXEC; a++) {
+                u64 lin = t->e[n].tag[a];
+                bool all[3];
+                if (lin == tlb_none(n))
+                    continue;
+                u64 root = i & 1 ? v->user_l4 : v->kernel_l4;
+                u64 e = root ? pv_lookup(d, root, lin, all) : 0;
+                u64 mfn = (e & PTE_FRAME) >> PAGE_SHIFT;
+                if (!(e & PTE_PRESENT) || (i & 1 && !all[1]) || (a == TLB_EXEC && all[2]))
+                    return false;
+                if (mfn < pv->frames && t->e[n].host != pv_frame(pv, mfn))
+                    return false;
+                if (a == TLB_WRITE && (!all[0] || !(e & PTE_DIRTY) ||
+                                       (mfn < pv->frames && (!pv->page[mfn].uses ||
+                                                             pv->page[mfn].type != PT_WRITABLE))))
+                    return false;
+            }
+        }
+    }
+    return true;
+}
+
 #endif

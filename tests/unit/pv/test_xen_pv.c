@@ -25,6 +25,7 @@ static int close_domain(void **state)
     struct domain *d = *state;
 
     assert_true(pv_audit(d, false));
+    assert_true(pv_audit_tlb(d));
     domain_close(d);
     free(d);
     return 0;
@@ -375,13 +376,127 @@ static void test_saved(void **state)
     pv_domain_start(d);
 }
 
+/* Page `va_page` may be read, or written, by what the first processor's TLB has of it. */
+static bool in_tlb(struct domain *d, u64 va_page, enum tlb_access a)
+{
+    return tlb_lookup(&pv_cpu_of(d, 0)->tlbs[MMU_KERNEL], va_page << PAGE_SHIFT, 1, a);
+}
+
+static void touch(struct domain *d, u64 va_page, enum tlb_access a)
+{
+    assert_true(mmu_fill(pv_cpu_of(d, 0), va_page << PAGE_SHIFT, a));
+    assert_true(in_tlb(d, va_page, a));
+}
+
+/* A page that was written becomes a page table: no way to write it is left, by any address; and a
+ * table cut off at each level is no way to anywhere. */
+static void test_stale(void **state)
+{
+    struct domain *d = *state;
+    enum { TABLE = SPARE, DATA, OTHER, ALIAS = 900 /* in the second table */ };
+    const u64 flags = PTE_RW | PTE_DIRTY;
+
+    assert_int_equal(remap(d, ALIAS, pte(TABLE, flags)), 0);
+    touch(d, TABLE, TLB_WRITE);
+    touch(d, ALIAS, TLB_WRITE);
+    assert_int_equal(readonly(d, TABLE), 0);
+    assert_false(in_tlb(d, TABLE, TLB_WRITE));
+    assert_true(in_tlb(d, ALIAS, TLB_WRITE));
+    assert_int_equal(ext(d, MMUEXT_PIN_L1_TABLE, TABLE, 0), -XEN_EINVAL);
+    assert_int_equal(update(d, at(PV_L1_HIGH, ALIAS - 512), pte(TABLE, 0)), 0);
+    assert_int_equal(ext(d, MMUEXT_PIN_L1_TABLE, TABLE, 0), 0);
+    assert_false(in_tlb(d, ALIAS, TLB_WRITE));
+    assert_false(mmu_fill(pv_cpu_of(d, 0), (u64)ALIAS << PAGE_SHIFT, TLB_WRITE));
+
+    /* the table serves two addresses, and each change of it is seen at both */
+    assert_int_equal(readonly(d, OTHER), 0);
+    assert_int_equal(update(d, at(TABLE, 5), pte(DATA, flags)), 0);
+    assert_int_equal(update(d, at(PV_L2, 2), pte(TABLE, PTE_RW)), 0);
+    assert_int_equal(update(d, at(PV_L2, 3), pte(TABLE, PTE_RW)), 0);
+    touch(d, 2 * 512 + 5, TLB_WRITE);
+    touch(d, 3 * 512 + 5, TLB_WRITE);
+    assert_int_equal(readonly(d, DATA), 0);
+    assert_int_equal(update(d, at(TABLE, 5), pte(DATA, 0)), 0);
+    assert_false(in_tlb(d, 2 * 512 + 5, TLB_WRITE));
+    assert_false(in_tlb(d, 3 * 512 + 5, TLB_WRITE));
+    assert_int_equal(ext(d, MMUEXT_PIN_L1_TABLE, DATA, 0), 0);
+    assert_int_equal(ext(d, MMUEXT_UNPIN_TABLE, DATA, 0), 0);
+
+    /* an entry of level 2 goes, and with it all that was below */
+    touch(d, 2 * 512 + 5, TLB_READ);
+    assert_int_equal(update(d, at(PV_L2, 2), 0), 0);
+    assert_false(in_tlb(d, 2 * 512 + 5, TLB_READ));
+    assert_false(mmu_fill(pv_cpu_of(d, 0), (2 * 512 + 5) * PAGE_SIZE, TLB_READ));
+
+    /* a life as a table of another level first */
+    assert_int_equal(update(d, at(PV_L2, 3), 0), 0);
+    assert_int_equal(update(d, at(TABLE, 5), 0), 0);
+    assert_int_equal(ext(d, MMUEXT_UNPIN_TABLE, TABLE, 0), 0);
+    assert_int_equal(ext(d, MMUEXT_PIN_L1_TABLE + 1, TABLE, 0), 0);
+    assert_int_equal(update(d, at(TABLE, 0), pte(PV_L1, PTE_RW)), 0);
+    assert_int_equal(update(d, at(PV_L3, 7), pte(TABLE, PTE_RW)), 0);
+    touch(d, (7ul << 18) + DATA, TLB_READ);
+    assert_true(pv_audit_tlb(d));
+    assert_int_equal(update(d, at(PV_L3, 7), 0), 0);
+    assert_false(in_tlb(d, (7ul << 18) + DATA, TLB_READ));
+    assert_int_equal(ext(d, MMUEXT_UNPIN_TABLE, TABLE, 0), 0);
+    assert_int_equal(remap(d, DATA, pte(DATA, PTE_RW)), 0);
+    assert_true(pv_audit_tlb(d));
+}
+
+/* A root table with another lower half: the program's pages are not those of the last one. */
+static void test_roots(void **state)
+{
+    struct domain *d = *state;
+    enum { ROOT = SPARE };
+    struct cpu *c = pv_cpu_of(d, 0);
+
+    memcpy(pv_table_of(d, ROOT), pv_table_of(d, PV_ROOT), PAGE_SIZE);
+    assert_int_equal(update(d, at(PV_ROOT, 3), pte(PV_L3, PTE_RW)), 0);
+    assert_int_equal(update(d, at(PV_ROOT, 300), pte(PV_L3, PTE_RW)), 0);
+    memcpy(pv_table_of(d, ROOT), pv_table_of(d, PV_ROOT), PAGE_SIZE);
+    pv_table_of(d, ROOT)[3] = 0;
+    assert_int_equal(readonly(d, ROOT), 0);
+    assert_int_equal(ext(d, MMUEXT_PIN_L4_TABLE, ROOT, 0), 0);
+    const u64 low = 3ul << 27, high = 0xffff960000000ul;
+    touch(d, low + SPARE + 1, TLB_READ);
+    touch(d, high + SPARE + 1, TLB_READ);
+    assert_int_equal(ext(d, MMUEXT_NEW_BASEPTR, ROOT, 0), 0);
+    assert_false(in_tlb(d, low + SPARE + 1, TLB_READ));
+    assert_true(in_tlb(d, high + SPARE + 1, TLB_READ));
+    assert_false(mmu_fill(c, (low + SPARE + 1) << PAGE_SHIFT, TLB_READ));
+    assert_true(pv_audit_tlb(d));
+    assert_int_equal(ext(d, MMUEXT_NEW_BASEPTR, PV_ROOT, 0), 0);
+
+    /* and with another upper half */
+    assert_int_equal(update(d, at(ROOT, 300), 0), 0);
+    touch(d, high + SPARE + 1, TLB_READ);
+    assert_int_equal(ext(d, MMUEXT_NEW_BASEPTR, ROOT, 0), 0);
+    assert_false(in_tlb(d, high + SPARE + 1, TLB_READ));
+    assert_false(mmu_fill(c, (high + SPARE + 1) << PAGE_SHIFT, TLB_READ));
+    assert_int_equal(ext(d, MMUEXT_NEW_BASEPTR, PV_ROOT, 0), 0);
+
+    /* the program's: another table for the same addresses */
+    assert_int_equal(ext(d, MMUEXT_NEW_USER_BASEPTR, PV_ROOT, 0), 0);
+    ring3_switch(c, false, (u64)PV_ROOT << PAGE_SHIFT);
+    assert_true(mmu_fill(c, (low + SPARE + 1) << PAGE_SHIFT, TLB_READ));
+    ring3_switch(c, true, (u64)PV_ROOT << PAGE_SHIFT);
+    assert_int_equal(ext(d, MMUEXT_NEW_USER_BASEPTR, ROOT, 0), 0);
+    assert_null(tlb_lookup(&c->tlbs[MMU_USER], (low + SPARE + 1) << PAGE_SHIFT, 1, TLB_READ));
+    assert_true(pv_audit_tlb(d));
+    assert_int_equal(ext(d, MMUEXT_NEW_USER_BASEPTR, 0, 0), 0);
+    assert_int_equal(ext(d, MMUEXT_UNPIN_TABLE, ROOT, 0), 0);
+    assert_int_equal(update(d, at(PV_ROOT, 300), 0), 0);
+    assert_int_equal(update(d, at(PV_ROOT, 3), 0), 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_domain, close_domain)
     const struct CMUnitTest tests[] = {
         TEST(test_builder),  TEST(test_frames), TEST(test_pin),         TEST(test_levels),
         TEST(test_preserve), TEST(test_lists),  TEST(test_descriptors), TEST(test_balloon),
-        TEST(test_holders),  TEST(test_saved),
+        TEST(test_holders),  TEST(test_saved),  TEST(test_stale),       TEST(test_roots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
