@@ -73,6 +73,11 @@ static struct irq legacy_timer_line(struct pc *pc, unsigned n)
     return (struct irq){hpet_legacy_in, &pc->hpet, n, hpet_legacy_pending};
 }
 
+int pc_add_bells(struct pc *pc, struct virtio_pci *p, struct err *e)
+{
+    return pc->vm->engine->doorbells ? virtio_pci_add_bells(p, pc->vm->loop, e) : 0;
+}
+
 static struct msi_sink apic_messages(struct pc *pc)
 {
     return (struct msi_sink){lapic_msi, &pc->lapics, lapic_msi_pending};
@@ -286,6 +291,8 @@ static int open_nic(struct pc *pc, unsigned n, struct err *e)
     if (!nic->virtio)
         return err_set(e, ENOMEM, "virtio-net: out of memory");
     r = virtio_net_init(nic->virtio, &pc->pci, DEVFN(nic->slot, 0), vm->loop, nic->backend, &o, e);
+    if (!r)
+        r = pc_add_bells(pc, &nic->virtio->vp, e);
     if (!r)
         open_nic_rom(pc, nic, &nic->virtio->vp.pci, "pxe-virtio.rom");
     return r;
@@ -511,8 +518,10 @@ void pc_close(struct pc *pc)
     free(pc->platform);
     for (unsigned i = 0; i < ARRAY_SIZE(pc->nic); i++) {
         struct pc_nic *nic = &pc->nic[i];
-        if (nic->virtio && nic->virtio->vp.pci.bus)
+        if (nic->virtio && nic->virtio->vp.pci.bus) {
+            virtio_pci_free_bells(&nic->virtio->vp);
             virtio_net_destroy(nic->virtio);
+        }
         if (nic->backend)
             nic->backend->ops->close(nic->backend);
     }

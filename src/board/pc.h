@@ -162,6 +162,8 @@ void pc_close(struct pc *pc);
 int pc_open_ide(struct pc *pc, const struct irq irq[2], struct err *e);
 int pc_open_floppy(struct pc *pc, struct irq irq, struct err *e);
 int pc_open_virtio_disks(struct pc *pc, struct err *e);
+/* Notifications by eventfd, under an engine that rings them. */
+int pc_add_bells(struct pc *pc, struct virtio_pci *p, struct err *e);
 void pc_close_disks(struct pc *pc);
 /* Opens what d names, for whatever bus. */
 int pc_open_image(struct pc *pc, struct blk **b, const struct disk_config *d, struct err *e);

@@ -124,6 +124,8 @@ int pc_open_virtio_disks(struct pc *pc, struct err *e)
         if (!v->dev)
             return err_set(e, ENOMEM, "%s: out of memory", d->path);
         r = virtio_blk_init(v->dev, &pc->pci, v->slot << 3, v->blk, &o, e);
+        if (!r)
+            r = pc_add_bells(pc, &v->dev->vp, e);
         if (r)
             return r;
     }
@@ -140,8 +142,10 @@ void pc_close_disks(struct pc *pc)
 {
     for (unsigned i = 0; i < pc->nvblks; i++) {
         struct pc_vblk *v = &pc->vblk[i];
-        if (v->dev && v->dev->vp.pci.bus)
+        if (v->dev && v->dev->vp.pci.bus) {
+            virtio_pci_free_bells(&v->dev->vp);
             virtio_blk_destroy(v->dev);
+        }
         close_blk(v->blk);
         free(v->dev);
     }

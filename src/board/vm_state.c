@@ -85,12 +85,6 @@ int vm_get_table(const struct save_in *in, const char *name, const struct state_
 
 /* ---------------------------------------------------------- the processors -- */
 
-static const char *const feature_names[FEAT_COUNT] = {
-#define FEATURE(name, leaf, sub, reg, bit) #name,
-#include "cpu/cpuid.tab"
-#undef FEATURE
-};
-
 /* What the guest sees under this engine. */
 static int find_model(struct vm *vm, struct cpuid_model *m, struct err *e)
 {
@@ -98,6 +92,8 @@ static int find_model(struct vm *vm, struct cpuid_model *m, struct err *e)
 
     if (!r && vm->engine->cut_model)
         vm->engine->cut_model(vm->e, m);
+    if (!r && vm->cpu.features)
+        cpuid_model_limit(m, vm->cpu.features, vm->cpu.features_len);
     return r;
 }
 
@@ -114,10 +110,23 @@ static int put_processor(struct vm *vm, struct save_out *s, struct err *e)
     n = (size_t)snprintf(text, sizeof(text), "%s", m.name) + 1;
     for (unsigned i = 0; i < FEAT_COUNT; i++)
         if (cpuid_has(&m, (enum feature)i))
-            n += (size_t)snprintf(text + n, sizeof(text) - n, "%s", feature_names[i]) + 1;
+            n += (size_t)snprintf(text + n, sizeof(text) - n, "%s",
+                                  cpuid_feature_name((enum feature)i)) +
+                 1;
     BUG_ON(n > sizeof(text));
     save_put(s, "processor", 1, text, n);
     return 0;
+}
+
+const char *vm_saved_features(const struct save_in *in, size_t *len)
+{
+    const struct save_section *c = save_find(in, "processor");
+
+    if (!c || !c->len || c->data[c->len - 1])
+        return NULL;
+    size_t model = strlen((const char *)c->data) + 1;
+    *len = c->len - model;
+    return (const char *)c->data + model;
 }
 
 int vm_check_processor(struct vm *vm, const struct save_in *in, struct err *e)
@@ -134,7 +143,7 @@ int vm_check_processor(struct vm *vm, const struct save_in *in, struct err *e)
     unsigned i = 0; /* they were written in this order */
     for (p += strlen(p) + 1; p < end; p += strlen(p) + 1) {
         unsigned looked = 0;
-        while (looked < FEAT_COUNT && strcmp(feature_names[i], p)) {
+        while (looked < FEAT_COUNT && strcmp(cpuid_feature_name((enum feature)i), p)) {
             i = (i + 1) % FEAT_COUNT;
             looked++;
         }

@@ -29,6 +29,9 @@ void vm_put_memory(struct vm *vm, struct save_out *s);
 int vm_check_state(struct vm *vm, const struct save_in *in, struct err *e);
 /* Does the model have, under this engine, what the saved guest's processor had? */
 int vm_check_processor(struct vm *vm, const struct save_in *in, struct err *e);
+/* The names of what the saved guest's processor had, each with a final zero, for cpu_config; NULL:
+ * the file does not say. */
+const char *vm_saved_features(const struct save_in *in, size_t *len);
 /* Is it a section that the functions here write? */
 bool vm_state_section(const char *name);
 int vm_get_memory(struct vm *vm, const struct save_in *in, enum vm_memory how, struct err *e);

@@ -268,6 +268,8 @@ static int open_machine(struct run *r, struct err *e)
     if (ret)
         return ret;
     r->vm_open = true;
+    if (c->in)
+        cpu.features = vm_saved_features(c->in, &cpu.features_len);
     if (c->check)
         clock_slow(r->vm.clock, CHECK_SLOW);
     r->vm.no_reboot = c->no_reboot;

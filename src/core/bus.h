@@ -24,14 +24,26 @@ struct region_ops {
     bool aligned;            /* unaligned accesses are split into bytes of min_width */
 };
 
+/* A place in a region where a write means "look at queue n" and no more.  An engine that can
+ * (engine_ops.doorbells) writes to the eventfd instead of calling the region. */
+struct doorbell {
+    u64 off;
+    u16 value; /* counts only with `match`: a write of 2 bytes with this value rings; else any does
+                */
+    bool match;
+    int fd;
+};
+
 struct region {
     const char *name;
     u64 size;
     const struct region_ops *ops; /* NULL: memory */
     void *opaque;
-    pthread_mutex_t *lock; /* held around ops, NULL = none */
-    u8 *hva;               /* memory: where reads go, NULL = they read as ones */
-    u8 *whva;              /* memory: where writes go, NULL = dropped (ROM) */
+    pthread_mutex_t *lock;       /* held around ops, NULL = none */
+    u8 *hva;                     /* memory: where reads go, NULL = they read as ones */
+    u8 *whva;                    /* memory: where writes go, NULL = dropped (ROM) */
+    const struct doorbell *bell; /* nbells of them; they stay as long as the machine */
+    unsigned nbells;
     bool late; /* writes may arrive late, in order and before any other access: like memory */
     u64 base;  /* valid while mapped */
     bool mapped;

@@ -28,6 +28,7 @@ enum run_exit {
 
 struct engine_ops {
     const char *name;
+    bool doorbells; /* it rings struct doorbell of regions (core/bus.h) */
     struct engine *(*open)(struct vm *vm, struct err *e); /* NULL on error */
     void (*close)(struct engine *en);
     /* Takes from a CPU model (cpu/cpuid.h) the features that the engine does not offer on this

@@ -26,6 +26,15 @@ static void map_changed(void *opaque, u64 base, u64 size)
         vm->engine->map(vm->e, base, size);
 }
 
+/* Only engines that know of ports before they are used want to know. */
+static void ports_changed(void *opaque, u64 base, u64 size)
+{
+    struct vm *vm = opaque;
+
+    if (vm->e && vm->engine->map && vm->engine->doorbells)
+        vm->engine->map(vm->e, 0, 0);
+}
+
 static void watch_before(void *opaque, u64 ram_off, u64 len)
 {
     struct vm *vm = opaque;
@@ -325,6 +334,8 @@ int vm_init(struct vm *vm, const char *name, u64 ram_size, struct err *e)
     bus_init(&vm->mmio, "memory", 52, &vm->trace);
     vm->mmio.changed = map_changed;
     vm->mmio.changed_opaque = vm;
+    vm->pio.changed = ports_changed;
+    vm->pio.changed_opaque = vm;
     vm->dma = (struct dma){&vm->mmio, &vm->mem};
     vm->reset_job = (struct loop_job){.fn = on_reset, .opaque = vm};
     ret = mem_open(&vm->mem, ram_size, e); /* clears all of it */
@@ -359,7 +370,11 @@ int vm_open_cpus(struct vm *vm, const struct engine_ops *engine, const struct cp
     BUG_ON(!cfg->count || cfg->count > VM_CPUS_MAX);
     vm->cpu = *cfg;
     vm->vcpu = calloc(cfg->count, sizeof(*vm->vcpu));
-    if (!vm->vcpu)
+    char *features = cfg->features ? malloc(cfg->features_len + 1) : NULL;
+    vm->cpu.features = features;
+    if (features)
+        memcpy(features, cfg->features, cfg->features_len);
+    if (!vm->vcpu || (cfg->features && !features))
         return err_set(e, ENOMEM, "%u processors: out of memory", cfg->count);
     int rc = open_engine(vm, engine, e);
     if (rc)
@@ -415,6 +430,7 @@ void vm_destroy(struct vm *vm)
         vm->engine->close(vm->e);
     vm->e = NULL;
     free(vm->vcpu);
+    free((char *)vm->cpu.features);
     vm->vcpu = NULL;
     clock_free(vm->clock);
     loop_free(vm->loop);

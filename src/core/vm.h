@@ -49,6 +49,10 @@ enum irqchip {
 struct cpu_config {
     unsigned count;
     const char *model; /* "max", "qemu64", ...: src/cpu/cpuid.c knows them */
+    /* What the guest has seen already, as names each with a final zero: no feature but these.
+     * NULL = all of the model's. */
+    const char *features;
+    size_t features_len;
     enum irqchip irqchip;
     bool check;    /* lockstep: --check */
     bool perf_map; /* write /tmp/perf-PID.map */

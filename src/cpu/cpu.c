@@ -77,6 +77,8 @@ int cpu_open(struct cpu *c, struct vcpu *v, struct err *e)
         cpuid_model_ring3(m);
     if (v->vm->engine && v->vm->engine->cut_model)
         v->vm->engine->cut_model(v->vm->e, m);
+    if (v->vm->cpu.features)
+        cpuid_model_limit(m, v->vm->cpu.features, v->vm->cpu.features_len);
     c->icache = icache_new();
     if (!c->icache) {
         rc = err_set(e, ENOMEM, "vCPU %u: no memory for decoded code", v->index);

@@ -99,6 +99,28 @@ void cpuid_model_ring3(struct cpuid_model *m)
         m->has[hidden[i]] = false;
 }
 
+static const char *const names[FEAT_COUNT] = {
+#define FEATURE(name, leaf, sub, reg, bit) #name,
+#include "cpu/cpuid.tab"
+#undef FEATURE
+};
+
+const char *cpuid_feature_name(enum feature f)
+{
+    return names[f];
+}
+
+void cpuid_model_limit(struct cpuid_model *m, const char *list, size_t len)
+{
+    const char *end = list + len, *at;
+
+    for (unsigned f = 0; f < FEAT_COUNT; f++) {
+        for (at = list; at < end && strcmp(at, names[f]); at += strlen(at) + 1)
+            ;
+        m->has[f] &= at < end;
+    }
+}
+
 /* The model's bits of one register. */
 static u32 feature_bits(const struct cpuid_model *m, u32 leaf, u32 sub, enum cpuid_reg reg)
 {

@@ -36,6 +36,9 @@ struct cpu;
 int cpuid_model_find(struct cpuid_model *m, const char *name, struct err *e);
 /* Takes away what a kernel in ring 3 (cpu/ring3.h) has no use for. */
 void cpuid_model_ring3(struct cpuid_model *m);
+/* Takes away all features but those named, each name with a final zero: len bytes of them. */
+void cpuid_model_limit(struct cpuid_model *m, const char *names, size_t len);
+const char *cpuid_feature_name(enum feature f);
 /* What CPUID gives this vCPU now (OSXSAVE, APIC, topology). */
 struct cpuid_regs cpuid_query(const struct cpu *c, u32 leaf, u32 subleaf);
 

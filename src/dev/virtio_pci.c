@@ -17,9 +17,14 @@
 
 enum { VIRTIO_VENDOR = 0x1af4 };
 enum { BAR_LEGACY = 0, BAR_MSIX = 1, BAR_MODERN = 4 };
-enum { OFF_COMMON = 0, OFF_ISR = 0x1000, OFF_DEVICE = 0x2000, OFF_NOTIFY = 0x3000, LEN = 0x4000 };
+enum {
+    OFF_COMMON = 0,
+    OFF_ISR = 0x1000,
+    OFF_DEVICE = 0x2000,
+    OFF_NOTIFY = VIRTIO_PCI_NOTIFY,
+    LEN = 0x4000
+};
 enum { CAP_COMMON = 1, CAP_NOTIFY, CAP_ISR, CAP_DEVICE, CAP_PCI_CFG };
-enum { NOTIFY_STEP = 4 };
 
 static struct virtq *selected(struct virtio_pci *p)
 {
@@ -52,7 +57,7 @@ static u8 read_isr(struct virtio_pci *p)
     return isr;
 }
 
-static void notify(struct virtio_pci *p, unsigned n)
+void virtio_pci_notify(struct virtio_pci *p, unsigned n)
 {
     struct virtio_dev *d = &p->dev;
 
@@ -190,8 +195,8 @@ static void legacy_write(void *opaque, u64 off, unsigned size, u64 v)
     case 14:
         p->queue_sel = (u16)v;
         break;
-    case 16:
-        notify(p, (u16)v);
+    case VIRTIO_PCI_LEGACY_NOTIFY:
+        virtio_pci_notify(p, (u16)v);
         break;
     case 18:
         write_status(p, (u8)v, true);
@@ -341,7 +346,7 @@ static void modern_write(void *opaque, u64 off, unsigned size, u64 v)
     if (off < OFF_ISR)
         common_write(p, off, (u32)v);
     else if (off >= OFF_NOTIFY)
-        notify(p, (unsigned)(off - OFF_NOTIFY) / NOTIFY_STEP);
+        virtio_pci_notify(p, (unsigned)(off - OFF_NOTIFY) / VIRTIO_PCI_NOTIFY_STEP);
     else if (off >= OFF_DEVICE)
         device_config_write(&p->dev, off - OFF_DEVICE, size, (u32)v);
 }
@@ -425,7 +430,7 @@ static void add_caps(struct virtio_pci *p)
     if (p->dev.config_len)
         add_cap(p, CAP_DEVICE, OFF_DEVICE, 0x1000, 16);
     at = add_cap(p, CAP_NOTIFY, OFF_NOTIFY, 0x1000, 20);
-    le32_put(p->pci.config + at + 16, NOTIFY_STEP);
+    le32_put(p->pci.config + at + 16, VIRTIO_PCI_NOTIFY_STEP);
     p->cfg_cap = add_cap(p, CAP_PCI_CFG, 0, 0, 20);
     wmask[p->cfg_cap + 4] = 0xff;
     memset(wmask + p->cfg_cap + 8, 0xff, 12);

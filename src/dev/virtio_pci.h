@@ -9,7 +9,12 @@
 #include "dev/pci.h"
 #include "dev/virtio.h"
 
+struct loop;
+struct virtio_bells;
+
 enum { VIRTIO_PCI_CONFIG_MAX = 256 };
+/* Where notifications go: in BAR 0, the queue's number as the value; in BAR 4, a place a queue. */
+enum { VIRTIO_PCI_LEGACY_NOTIFY = 16, VIRTIO_PCI_NOTIFY = 0x3000, VIRTIO_PCI_NOTIFY_STEP = 4 };
 
 /* First member of every virtio device on PCI. */
 struct virtio_pci {
@@ -21,7 +26,8 @@ struct virtio_pci {
     /* Registers of the common configuration. */
     u32 host_feature_sel, guest_feature_sel;
     u16 queue_sel;
-    u64 guest_features; /* as written, not yet accepted */
+    u64 guest_features;         /* as written, not yet accepted */
+    struct virtio_bells *bells; /* NULL = notifications come as writes to the regions alone */
 };
 
 struct virtio_pci_info {
@@ -36,9 +42,17 @@ struct virtio_pci_info {
     bool modern_only;
 };
 
+/* The driver says that it put buffers into queue n; what it says may be wrong.  Lock held. */
+void virtio_pci_notify(struct virtio_pci *p, unsigned n);
+
 /* Puts the function on the bus.  -EBUSY when devfn is taken. */
 int virtio_pci_init(struct virtio_pci *p, struct pci_bus *b, unsigned devfn,
                     const struct virtio_pci_info *info);
+
+/* Takes notifications also by eventfds, on the loop's thread, for engines with doorbells.  Before
+ * the function's BARs are mapped.  -errno. */
+int virtio_pci_add_bells(struct virtio_pci *p, struct loop *l, struct err *e);
+void virtio_pci_free_bells(struct virtio_pci *p);
 
 /* pci_dev.reset of such a function, for devices that hang more into it.  Takes the lock. */
 void virtio_pci_reset(struct pci_dev *pci);

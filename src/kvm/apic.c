@@ -13,7 +13,8 @@
  * KVM_EXIT_IOAPIC_EOI, if it is of a vector that a route of the first 24 has: those are the I/O
  * APIC's inputs (KVM_SET_GSI_ROUTING).  The PIC's interrupt is given to KVM as without all this.
  *
- * irqfd is not used: every device is in this process, where a message is one system call either way.
+ * irqfd is not used: every device is in this process, where a message is one system call either
+ * way.
  */
 #include "dev/lapic.h"
 #include "kvm/kvm.h"

@@ -13,6 +13,7 @@
  */
 #include "kvm/kvm.h"
 
+#include "core/stats.h"
 #include "cpu/interp.h"
 #include "cpu/mmu.h"
 
@@ -476,38 +477,34 @@ static void engine_dirty_log(struct engine *en, u64 ram_off, u64 len)
         engine_kick(&en->vm->vcpu[i]);
 }
 
+static const struct stat_row stat_rows[] = {
+    STAT(struct kvm_stats, runs, "times the guest was entered"),
+    STAT(struct kvm_stats, pio, "exits for ports"),
+    STAT(struct kvm_stats, mmio, "exits for device memory"),
+    STAT(struct kvm_stats, msr, "exits for MSRs"),
+    STAT(struct kvm_stats, hlt, "exits for HLT"),
+    STAT(struct kvm_stats, eoi, "exits for the end of an I/O APIC's interrupt"),
+    STAT(struct kvm_stats, window, "exits to deliver an interrupt"),
+    STAT(struct kvm_stats, kicks, "exits because another thread wanted something"),
+    STAT(struct kvm_stats, other, "other exits"),
+    STAT(struct kvm_stats, failures, "times KVM could not go on"),
+    STAT(struct kvm_stats, interpreted, "instructions interpreted instead"),
+    STAT(struct kvm_stats, fetches, "times the state was fetched from KVM"),
+    STAT(struct kvm_stats, puts, "times it was given to KVM"),
+};
+
 static void engine_print_stats(struct engine *en, FILE *f)
 {
-    struct kvm_stats s = {0};
+    const void *stats[VM_CPUS_MAX];
 
-    for (unsigned i = 0; i < en->vm->ncpus; i++) {
-        const struct engine_vcpu *k = en->vm->vcpu[i].e;
-        if (!k)
-            continue;
-        u64 *sum = (u64 *)&s;
-        const u64 *one = (const u64 *)&k->stats;
-        for (size_t n = 0; n < sizeof(s) / sizeof(u64); n++)
-            sum[n] += one[n];
-    }
-#define LINE(name, what) fprintf(f, "%14llu  %s\n", (unsigned long long)s.name, what)
-    LINE(runs, "times the guest was entered");
-    LINE(pio, "exits for ports");
-    LINE(mmio, "exits for device memory");
-    LINE(msr, "exits for MSRs");
-    LINE(hlt, "exits for HLT");
-    LINE(eoi, "exits for the end of an I/O APIC's interrupt");
-    LINE(window, "exits to deliver an interrupt");
-    LINE(kicks, "exits because another thread wanted something");
-    LINE(other, "other exits");
-    LINE(failures, "times KVM could not go on");
-    LINE(interpreted, "instructions interpreted instead");
-    LINE(fetches, "times the state was fetched from KVM");
-    LINE(puts, "times it was given to KVM");
-#undef LINE
+    for (unsigned i = 0; i < en->vm->ncpus; i++)
+        stats[i] = en->vm->vcpu[i].e ? &en->vm->vcpu[i].e->stats : NULL;
+    stats_print(f, stat_rows, ARRAY_SIZE(stat_rows), stats, en->vm->ncpus);
 }
 
 const struct engine_ops engine_kvm = {
     .name = "kvm",
+    .doorbells = true,
     .open = engine_open,
     .close = engine_close,
     .cut_model = kvm_model_cut,

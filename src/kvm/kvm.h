@@ -17,7 +17,7 @@
 
 #include <linux/kvm.h>
 
-enum { KVM_SLOTS_MAX = 256, KVM_ZONES_MAX = 8 };
+enum { KVM_SLOTS_MAX = 256, KVM_ZONES_MAX = 8, KVM_BELLS_MAX = 256 };
 
 /* One KVM memory slot; size 0 = not in use. */
 struct kvm_slot {
@@ -30,6 +30,13 @@ struct kvm_slot {
 /* A window whose writes KVM collects. */
 struct kvm_zone {
     u64 gpa, size;
+};
+
+/* A doorbell where it is now. */
+struct kvm_bell {
+    u64 addr;
+    const struct doorbell *d;
+    bool ports;
 };
 
 struct engine {
@@ -54,6 +61,8 @@ struct engine {
     unsigned nslots; /* entries of slot[] that may be in use */
     struct kvm_zone zone[KVM_ZONES_MAX];
     unsigned nzones;
+    struct kvm_bell bell[KVM_BELLS_MAX];
+    unsigned nbells;
 
     struct kvm_coalesced_mmio_ring *ring; /* of all vCPUs; NULL = KVM does not collect writes */
     pthread_mutex_t ring_lock;            /* taking out of it; before device locks */
@@ -147,6 +156,11 @@ int kvm_filter_msrs(struct engine *en, struct err *e);
 /* Makes KVM's memory slots like the machine's map.  lock held, no vCPU inside KVM_RUN. */
 int kvm_slots_sync(struct engine *en);
 void kvm_dirty_log(struct engine *en, u64 ram_off, u64 len);
+
+/* ---- bells.c ---- */
+
+/* Registers the doorbells of the machine's maps.  en->lock held. */
+void kvm_bells_sync(struct engine *en);
 
 /* ---- late.c ---- */
 

@@ -164,6 +164,7 @@ int kvm_slots_sync(struct engine *en)
         r = add(en, &w->slot[i]);
     free(w);
     kvm_late_sync(en);
+    kvm_bells_sync(en);
     return r;
 }
 

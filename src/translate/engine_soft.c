@@ -5,6 +5,7 @@
  * The run loop looks at events, takes interrupts, sleeps in HLT, and gives to the interpreter what
  * the translator does not do: 16-bit and real mode, segments that are not flat, single-stepping.
  */
+#include "core/stats.h"
 #include "cpu/exception.h"
 #include "cpu/interp.h"
 #include "translate/soft.h"
@@ -326,35 +327,32 @@ static void print_ops(struct engine *en, FILE *f)
     }
 }
 
+static const struct stat_row stat_rows[] = {
+    STAT(struct soft_stats, blocks, "blocks translated"),
+    STAT(struct soft_stats, guest_bytes, "bytes of guest code in them"),
+    STAT(struct soft_stats, host_bytes, "bytes of host code made of them"),
+    STAT(struct soft_stats, flushes, "times the code cache was emptied"),
+    STAT(struct soft_stats, stale, "blocks dropped because their code was written"),
+    STAT(struct soft_stats, links, "jumps linked"),
+    STAT(struct soft_stats, exits,
+         "direct exits not linked yet, or to a page not looked at since a flush"),
+    STAT(struct soft_stats, jump_misses, "indirect jumps not in the table"),
+    STAT(struct soft_stats, fills, "TLB misses"),
+    STAT(struct soft_stats, moves, "accesses in another page than their site's last one"),
+    STAT(struct soft_stats, interp_insns, "instructions left to the interpreter"),
+    STAT(struct soft_stats, interp_blocks, "blocks of 16-bit and other code interpreted"),
+    STAT(struct soft_stats, enters, "times translated code was entered"),
+    STAT(struct soft_stats, vec_loads, "times vector state was loaded"),
+    STAT(struct soft_stats, vec_saves, "times vector state was saved"),
+};
+
 static void engine_print_stats(struct engine *en, FILE *f)
 {
-    struct soft_stats s = en->stats;
+    const void *stats[VM_CPUS_MAX + 1] = {&en->stats};
 
-    for (unsigned i = 0; i < en->vm->ncpus; i++) {
-        struct vcpu *v = &en->vm->vcpu[i];
-        if (!v->e)
-            continue;
-        u64 *sum = (u64 *)&s, *one = (u64 *)&v->e->soft.stats;
-        for (size_t k = 0; k < sizeof(s) / sizeof(u64); k++)
-            sum[k] += one[k];
-    }
-#define LINE(name, what) fprintf(f, "%14llu  %s\n", (unsigned long long)s.name, what)
-    LINE(blocks, "blocks translated");
-    LINE(guest_bytes, "bytes of guest code in them");
-    LINE(host_bytes, "bytes of host code made of them");
-    LINE(flushes, "times the code cache was emptied");
-    LINE(stale, "blocks dropped because their code was written");
-    LINE(links, "jumps linked");
-    LINE(exits, "direct exits not linked yet, or to a page not looked at since a flush");
-    LINE(jump_misses, "indirect jumps not in the table");
-    LINE(fills, "TLB misses");
-    LINE(moves, "accesses in another page than their site's last one");
-    LINE(interp_insns, "instructions left to the interpreter");
-    LINE(interp_blocks, "blocks of 16-bit and other code interpreted");
-    LINE(enters, "times translated code was entered");
-    LINE(vec_loads, "times vector state was loaded");
-    LINE(vec_saves, "times vector state was saved");
-#undef LINE
+    for (unsigned i = 0; i < en->vm->ncpus; i++)
+        stats[i + 1] = en->vm->vcpu[i].e ? &en->vm->vcpu[i].e->soft.stats : NULL;
+    stats_print(f, stat_rows, ARRAY_SIZE(stat_rows), stats, en->vm->ncpus + 1);
     print_ops(en, f);
 }
 

@@ -281,13 +281,38 @@ static void test_cpuid(void **state)
     assert_non_null(strstr(e.msg, "qemu64"));
 }
 
+/* A loaded guest sees no feature that it has not seen before. */
+static void features_of_a_saved_machine(void **state)
+{
+    static const char list[] = "sse2\0nosuch\0fpu\0";
+    struct cpuid_model m;
+
+    assert_int_equal(cpuid_model_find(&m, "max", NULL), 0);
+    assert_true(cpuid_has(&m, FEAT_fpu) && cpuid_has(&m, FEAT_sse2) && cpuid_has(&m, FEAT_pcid));
+    cpuid_model_limit(&m, list, sizeof(list) - 1);
+    for (unsigned i = 0; i < FEAT_COUNT; i++)
+        assert_int_equal(m.has[i], i == FEAT_fpu || i == FEAT_sse2);
+    cpuid_model_limit(&m, list, 0);
+    assert_false(cpuid_has(&m, FEAT_fpu));
+    assert_string_equal(cpuid_feature_name(FEAT_pcid), "pcid");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_interrupt),    T(test_spurious), T(test_sti_shadow), T(test_nmi),
-        T(test_init_sipi),    T(test_hlt),      T(test_run_leaves), T(test_triple_fault),
-        T(test_code_changed), T(test_msrs),     T(test_cpuid),
+        cmocka_unit_test(features_of_a_saved_machine),
+        T(test_interrupt),
+        T(test_spurious),
+        T(test_sti_shadow),
+        T(test_nmi),
+        T(test_init_sipi),
+        T(test_hlt),
+        T(test_run_leaves),
+        T(test_triple_fault),
+        T(test_code_changed),
+        T(test_msrs),
+        T(test_cpuid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -183,12 +184,63 @@ static void test_balloon(void **state)
     loop_free(l);
 }
 
+static void ring(struct loop *l, const struct region *r, unsigned queue)
+{
+    u64 one = 1;
+
+    assert_int_equal(write(r->bell[queue].fd, &one, 8), 8);
+    loop_turn(l, 0);
+}
+
+/* What an engine with doorbells does in place of a write. */
+static void test_bells(void **state)
+{
+    static struct vguest g;
+    static struct virtio_console v;
+    const struct chardev_ops tty_ops = {.write = tty_write, .ready = tty_ready};
+    struct tty t = {.c = {.ops = &tty_ops}};
+    struct loop *l = loop_new(NULL);
+    struct vseg out = {VG_BUFFERS, 2, false};
+
+    vg_open(&g);
+    assert_int_equal(virtio_console_init(&v, &g.pci, DEVFN, l, &t.c), 0);
+    assert_int_equal(virtio_pci_add_bells(&v.vp, l, NULL), 0);
+    vg_place(&g, DEVFN);
+    assert_int_equal(v.vp.legacy.nbells, 2);
+    assert_int_equal(v.vp.legacy.bell[1].off, 16);
+    assert_int_equal(v.vp.legacy.bell[1].value, 1);
+    assert_true(v.vp.legacy.bell[1].match);
+    assert_int_equal(v.vp.modern.nbells, 2);
+    assert_int_equal(v.vp.modern.bell[1].off, 0x3004);
+    assert_false(v.vp.modern.bell[1].match);
+
+    ring(l, &v.vp.modern, 1); /* no driver yet */
+    assert_int_equal(t.len, 0);
+    assert_true(vg_start(&g, vg_features(&g)));
+    memcpy(vg_hva(&g, VG_BUFFERS), "ab", 2);
+    vg_add(&g, 1, &out, 1);
+    ring(l, &v.vp.modern, 0);
+    assert_int_equal(t.len, 0); /* another queue */
+    ring(l, &v.vp.modern, 1);
+    assert_int_equal(t.len, 2);
+    vg_add(&g, 1, &out, 1);
+    ring(l, &v.vp.legacy, 1);
+    assert_int_equal(t.len, 4);
+    ring(l, &v.vp.legacy, 1); /* nothing there */
+    assert_int_equal(t.len, 4);
+    virtio_pci_free_bells(&v.vp);
+    virtio_console_destroy(&v);
+    vg_close(&g);
+    loop_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rng),
         cmocka_unit_test(test_console),
         cmocka_unit_test(test_balloon),
+        cmocka_unit_test(test_bells),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
