@@ -59,6 +59,8 @@ static void add_pci(struct pc *pc, struct pc_parts *l)
         add_virtio(l, &pc->rng->vp, &virtio_rng_state, pc->rng);
     if (pc->balloon)
         add_virtio(l, &pc->balloon->vp, &virtio_balloon_state, pc->balloon);
+    if (pc->platform)
+        add(l, pc->platform->pci.devfn, &pci_dev_state, &pc->platform->pci);
     for (unsigned i = 0; i < ARRAY_SIZE(pc->vinput); i++)
         if (pc->vinput[i])
             add_virtio(l, &pc->vinput[i]->vp, &virtio_input_state, pc->vinput[i]);

@@ -12,6 +12,7 @@
  */
 #include "board/pc_state.h"
 #include "board/vm_state.h"
+#include "board/xen_state.h"
 #include "core/lazymem.h"
 
 #include <errno.h>
@@ -92,6 +93,8 @@ void pc_stood(void *opaque, u64 ns)
 
     if (!pc->cfg.have_rtc_start)
         mc146818_skip(&pc->rtc, ns);
+    if (pc->xen && !pc->cfg.have_rtc_start)
+        xen_stood(pc->xen, ns);
 }
 
 bool pc_disk(struct pc *pc, unsigned i, struct blk **b)
@@ -191,6 +194,8 @@ static int put_all(struct pc *pc, const struct pc_parts *l, struct save_out *s, 
         r = vm_put_state(pc->vm, s, e);
     if (r)
         return r;
+    if (pc->xen)
+        xen_put_domain(pc->xen, s);
     put_disks(pc, s);
     for (unsigned i = 0; i < l->n; i++) {
         const struct pc_part *p = &l->part[i];
@@ -208,8 +213,8 @@ int pc_save(struct pc *pc, const char *path, struct err *e)
     int r = l ? check_whole(pc, l, e) : -ENOMEM;
 
     BUG_ON(!pc->vm->paused);
-    if (!r && pc->xen)
-        r = err_set(e, ENOTSUP, "a Xen guest cannot be saved");
+    if (!r && pc->xen && !xen_is_suspended(pc->xen))
+        r = err_set(e, ENOTSUP, "the Xen guest is not suspended");
     if (!r)
         r = check_disks(&pc->cfg, e);
     if (!r)
@@ -243,14 +248,15 @@ int pc_saved_options(const struct save_in *in, const char **text, u64 *len, stru
 }
 
 /* Each section belongs to something: a device that this machine lacks is noticed. */
-static int check_sections(const struct pc_parts *l, const struct save_in *in, struct err *e)
+static int check_sections(const struct pc_parts *l, bool xen, const struct save_in *in,
+                          struct err *e)
 {
     const struct save_section *c;
     char name[NAME_MAX_PART];
 
     for (unsigned i = 0; (c = save_at(in, i)); i++) {
         bool known = vm_state_section(c->name) || !strcmp(c->name, "machine") ||
-                     !strncmp(c->name, "net.", 4);
+                     !strncmp(c->name, "net.", 4) || (xen && xen_domain_section(c->name));
         for (unsigned k = 0; k < l->n && !known; k++) {
             part_name(&l->part[k], name);
             known = !strcmp(c->name, name);
@@ -298,7 +304,7 @@ static int check(struct pc *pc, const struct pc_parts *l, const struct save_in *
     int r = vm_check_state(pc->vm, in, e);
 
     if (!r)
-        r = check_sections(l, in, e);
+        r = check_sections(l, pc->xen, in, e);
     return r ? r : check_saved_disks(pc, in, e);
 }
 
@@ -334,6 +340,8 @@ int pc_load(struct pc *pc, const struct save_in *in, enum vm_memory how, struct 
         r = load_parts(l, in, e);
     if (!r)
         r = vm_get_cpus(vm, in, e);
+    if (!r && pc->xen)
+        r = xen_get_domain(pc->xen, in, e);
     if (!r)
         get_nets(pc, in);
     if (!r) {

@@ -46,14 +46,22 @@ static int put_pv(struct xen_pvh *m, struct save_out *s, struct err *e)
     return r;
 }
 
-static int put_all(struct xen_pvh *m, struct save_out *s, struct err *e)
+void xen_put_domain(struct xen *x, struct save_out *s)
 {
     struct xen_saved saved;
-    char name[SAVE_NAME_MAX];
     u64 len;
-    const u8 *pages = xen_save(m->xen, &saved, &len);
+    const u8 *pages = xen_save(x, &saved, &len);
+
+    vm_put_table(s, "xen", &xen_saved_state, &saved);
+    save_put(s, "xen.pages", 1, pages, len);
+}
+
+static int put_all(struct xen_pvh *m, struct save_out *s, struct err *e)
+{
+    char name[SAVE_NAME_MAX];
     int r = 0;
 
+    xen_put_domain(m->xen, s); /* first: it waits for disks */
     clock_fire_due(m->vm->clock);
     for (unsigned i = 0; i < m->nblks && !r; i++)
         r = vm_flush_disk(m->blk[i], e);
@@ -69,8 +77,6 @@ static int put_all(struct xen_pvh *m, struct save_out *s, struct err *e)
         snprintf(name, sizeof(name), "lapic.%u", i);
         vm_put_table(s, name, &lapic_state, &m->lapics.lapic[i]);
     }
-    vm_put_table(s, "xen", &xen_saved_state, &saved);
-    save_put(s, "xen.pages", 1, pages, len);
     if (m->cfg.xen == XEN_PV)
         r = put_pv(m, s, e);
     if (!r)
@@ -98,12 +104,14 @@ int xen_pvh_save(struct xen_pvh *m, const char *path, struct err *e)
     return save_commit(s, e);
 }
 
-static bool is_domain_section(const struct xen_pvh *m, const char *name)
+bool xen_domain_section(const char *name)
 {
-    bool pv =
-        !strcmp(name, "xen.pv") || !strcmp(name, "xen.frames") || !strncmp(name, "xen.vcpu.", 9);
+    return !strcmp(name, "xen") || !strcmp(name, "xen.pages");
+}
 
-    return !strcmp(name, "xen") || !strcmp(name, "xen.pages") || (pv && m->cfg.xen == XEN_PV);
+static bool is_pv_section(const char *name)
+{
+    return !strcmp(name, "xen.pv") || !strcmp(name, "xen.frames") || !strncmp(name, "xen.vcpu.", 9);
 }
 
 static int check_sections(struct xen_pvh *m, const struct save_in *in, struct err *e)
@@ -113,7 +121,8 @@ static int check_sections(struct xen_pvh *m, const struct save_in *in, struct er
 
     for (unsigned i = 0; !r && (c = save_at(in, i)); i++)
         if (!vm_state_section(c->name) && strcmp(c->name, "machine") &&
-            !is_domain_section(m, c->name) && strncmp(c->name, "lapic.", 6))
+            !xen_domain_section(c->name) && !(m->cfg.xen == XEN_PV && is_pv_section(c->name)) &&
+            strncmp(c->name, "lapic.", 6))
             r = err_set(e, EINVAL, "%s: %s: this machine has no such part", save_path(in), c->name);
     for (unsigned i = 0; !r && i < m->nblks; i++)
         r = vm_check_disk(in, m->blk[i], i, e);
@@ -134,7 +143,7 @@ static int load_lapics(struct xen_pvh *m, const struct save_in *in, struct err *
     return r;
 }
 
-static int load_domain(struct xen_pvh *m, const struct save_in *in, struct err *e)
+int xen_get_domain(struct xen *x, const struct save_in *in, struct err *e)
 {
     const struct save_section *pages = save_find(in, "xen.pages");
     struct xen_saved saved = {0};
@@ -142,7 +151,7 @@ static int load_domain(struct xen_pvh *m, const struct save_in *in, struct err *
 
     if (r)
         return r;
-    if (!pages || pages->version != 1 || xen_load(m->xen, &saved, pages->data, pages->len))
+    if (!pages || pages->version != 1 || xen_load(x, &saved, pages->data, pages->len))
         return err_set(e, EINVAL, "%s: xen.pages: missing, or of a machine of another size",
                        save_path(in));
     return 0;
@@ -189,7 +198,7 @@ int xen_pvh_load(struct xen_pvh *m, const struct save_in *in, enum vm_memory how
     if (!r)
         r = vm_get_cpus(vm, in, e);
     if (!r)
-        r = load_domain(m, in, e);
+        r = xen_get_domain(m->xen, in, e);
     if (!r && m->cfg.xen == XEN_PV)
         r = load_pv(m, in, e);
     if (!r)

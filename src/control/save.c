@@ -19,6 +19,13 @@ struct xen_save {
 
 enum { XEN_PATIENCE = 30 }; /* seconds */
 
+/* NULL = the guest is not Xen's. */
+static struct xen *domain(const struct control_call *call)
+{
+    const struct control_machine *m = call->machine;
+    return m->xen ? m->xen->xen : m->pc ? m->pc->xen : NULL;
+}
+
 /* Ends the call: why says how. */
 static void end_xen_save(struct xen_save *s)
 {
@@ -35,12 +42,14 @@ static void on_suspended(void *opaque)
     struct control_call *call = s->call;
     struct vm *vm = call->machine->vm;
     vm_pause(vm);
-    int r = xen_pvh_save(call->machine->xen, control_str(call, "filename", ""), &s->why);
+    const char *file = control_str(call, "filename", "");
+    int r = call->machine->xen ? xen_pvh_save(call->machine->xen, file, &s->why)
+                               : pc_save(call->machine->pc, file, &s->why);
     if (!r && !control_bool(call, "keep-running", false)) {
         call->control->wants_quit = true;
         vm_request_end(vm, VM_QUIT, 0);
     } else {
-        xen_suspend_cancel(call->machine->xen->xen);
+        xen_suspend_cancel(domain(call));
         vm_resume(vm);
     }
     end_xen_save(s);
@@ -49,7 +58,7 @@ static void on_suspended(void *opaque)
 static void not_suspended(void *opaque)
 {
     struct xen_save *s = opaque;
-    xen_suspend_cancel(s->call->machine->xen->xen);
+    xen_suspend_cancel(domain(s->call));
     err_set(&s->why, ETIMEDOUT, "the guest did not suspend itself within %d seconds", XEN_PATIENCE);
     end_xen_save(s);
 }
@@ -57,7 +66,7 @@ static void not_suspended(void *opaque)
 static void cancel_xen_save(struct control_call *call)
 {
     struct xen_save *s = call->state;
-    xen_suspend_cancel(call->machine->xen->xen);
+    xen_suspend_cancel(domain(call));
     timer_del(call->machine->vm->clock, &s->patience);
     free(s);
 }
@@ -70,7 +79,7 @@ static int save_xen(struct control_call *call, struct err *e)
         return err_set(e, ENOMEM, "out of memory");
     s->call = call;
     s->patience = (struct timer){.fn = not_suspended, .opaque = s};
-    if (vm->paused || !xen_suspend(call->machine->xen->xen, on_suspended, s)) {
+    if (vm->paused || !xen_suspend(domain(call), on_suspended, s)) {
         bool paused = vm->paused;
         free(s);
         return err_set(e, EBUSY, "%s",
@@ -86,7 +95,7 @@ static int save_xen(struct control_call *call, struct err *e)
 /* To a file; then the machine ends, unless "keep-running" is given. */
 static int save(struct control_call *call, struct err *e)
 {
-    if (call->machine->xen)
+    if (domain(call))
         return save_xen(call, e);
     struct vm *vm = call->machine->vm;
     bool keep = control_bool(call, "keep-running", false), was_paused = vm->paused;
@@ -105,6 +114,9 @@ static int save(struct control_call *call, struct err *e)
 
 static int need_machine(struct control_call *call, struct err *e)
 {
+    if (domain(call))
+        return err_set(e, ENOTSUP,
+                       "a Xen guest takes no snapshots: it must suspend itself to be saved");
     return call->machine->pc ? 0 : err_set(e, ENODEV, "there is no machine to save");
 }
 

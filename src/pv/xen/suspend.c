@@ -75,6 +75,11 @@ bool xen_suspend(struct xen *x, void (*done)(void *opaque), void *opaque)
     return true;
 }
 
+bool xen_is_suspended(const struct xen *x)
+{
+    return state_of(x) == WAITING;
+}
+
 void xen_suspend_cancel(struct xen *x)
 {
     if (move(x, ASKED, NONE))

@@ -74,6 +74,7 @@ void xen_shutdown_guest(struct xen *x, const char *how);
  * up by xen_suspend_cancel().  False: it cannot be asked now.  On the loop's thread. */
 bool xen_suspend(struct xen *x, void (*done)(void *opaque), void *opaque);
 void xen_suspend_cancel(struct xen *x);
+bool xen_is_suspended(const struct xen *x);
 
 /* What is saved of a suspended guest beside memory and processors. */
 struct xen_saved {
