@@ -26,6 +26,7 @@ struct ring3_ops {
     void (*interrupt)(struct cpu *c, unsigned vector, enum int_source src);
     /* SYSCALL: goes on at next_rip; may raise. */
     void (*syscall)(struct cpu *c);
+    void (*sysenter)(struct cpu *c); /* the same */
     /* Takes at most one event of vcpu.events at this instruction boundary; true when it did. */
     bool (*event)(struct cpu *c, u32 events);
     /* The descriptor that sel names, accessed bit set; false: behind the table's end. */

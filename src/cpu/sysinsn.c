@@ -225,6 +225,14 @@ static void flat_pair(struct cpu *c, u16 cs, u16 ss, unsigned dpl, bool code64)
     flat_segment(c, SS, ss, common | 3 | SEG_DB);
 }
 
+static void ring3_enter(struct cpu *c, void (*enter)(struct cpu *c))
+{
+    if (c->log) /* lockstep cannot try a call twice */
+        c->log->broken = true;
+    else
+        enter(c);
+}
+
 void exec_syscall(struct cpu *c, const struct insn *i)
 {
     u16 cs = (u16)(c->s.star >> 32) & 0xfffc;
@@ -232,10 +240,7 @@ void exec_syscall(struct cpu *c, const struct insn *i)
     if (!(c->s.efer & EFER_SCE) || c->real || c->vm86)
         cpu_ud(c);
     if (unlikely(cpu_ring3(c))) {
-        if (c->log) /* lockstep cannot try a call twice */
-            c->log->broken = true;
-        else
-            cpu_ring3(c)->syscall(c);
+        ring3_enter(c, cpu_ring3(c)->syscall);
         return;
     }
     if (c->long_mode) {
@@ -284,6 +289,10 @@ void exec_sysenter(struct cpu *c, const struct insn *i)
 {
     u16 cs = (u16)c->s.sysenter_cs & 0xfffc;
 
+    if (unlikely(cpu_ring3(c) && c->model->vendor[0] != 'A')) {
+        ring3_enter(c, cpu_ring3(c)->sysenter);
+        return;
+    }
     sysenter_check(c);
     flags_write(c, 0, FLAG_VM | FLAG_IF | FLAG_RF);
     c->s.gpr[RSP] = c->long_mode ? c->s.sysenter_esp : (u32)c->s.sysenter_esp;

@@ -2,7 +2,7 @@
 """Debian's kernels as Xen guests: what they print, and which hypercalls they make."""
 import hashlib, os, re, socket, subprocess, threading, time
 
-from .machine import Machine, Scratch, guest
+from .machine import Machine, Scratch, guest, initrd_with, tool
 from .net import Server, free_port
 
 # The calls of a stock kernel on Xen 4.17, from its first to its first timer; without console_io,
@@ -58,6 +58,24 @@ def pv(cpus, name="cloud", engine=None):
         m.run("for i in $(seq 40); do (true) & done; wait; sh -c 'kill -SEGV $$'; [ $? = 139 ]", 60)
         m.send("exit")
         m.finish(0, 60)
+
+
+def compat(model, mode="pv"):
+    """32-bit programs in a 64-bit PV guest: INT 80h, SYSCALL (AMD's model) or SYSENTER (Intel's), a signal, and an LDT."""
+    with Scratch() as d:
+        program = os.path.join(d, "compat")
+        tool("gcc", "-m32", "-O1", "-nostdlib", "-static", "-ffreestanding", "-fno-pic", "-no-pie", "-fno-stack-protector",
+             "-o", program, os.path.join(os.path.dirname(__file__), "guest", "compat.c"))
+        args = options(1, mode)
+        args[args.index("--initrd") + 1] = initrd_with(guest("cloud")[1], d, {"bin/compat": program})
+        with Machine(*args, "--append", "console=hvc0 panic=-1", "--net", "none", "--cpu", model) as m:
+            m.expect(r"[#$] $", 180)
+            said = m.run("compat", 60)
+            for word in "int80-good", "vdso-good", "signal-good":
+                if word not in said:
+                    m.fail("not %s" % word)
+            m.send("exit")
+            m.finish(0, 60)
 
 
 def pv_calls():
@@ -206,6 +224,8 @@ TESTS = [t for k in KINDS for t in kind(*k)] + [
     ("xen pv hypercalls", pv_calls, False),
     ("xen pv cloud, 1 cpu, interp", lambda: pv(1, engine="interp"), True),
     ("xen pv devices, 16 MiB", lambda: devices(1, 16, "pv"), False),
+    ("xen pv 32-bit programs", lambda: compat("qemu64"), False),
+    ("xen pv 32-bit programs, max", lambda: compat("max"), True),
     ("xen pvh asked to end", asked_to_end, False),
     ("xen pv asked to end", lambda: asked_to_end("pv"), True),
     ("xen hvm 1 cpu, e1000", lambda: hvm(1, "e1000"), False),

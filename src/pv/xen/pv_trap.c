@@ -305,6 +305,24 @@ static void syscall(struct cpu *c)
     leave(v, c);
 }
 
+/* SYSENTER leaves no address behind: the frame says what Xen's does, and the kernel knows the rest.
+ */
+static void sysenter(struct cpu *c)
+{
+    struct pv_vcpu *v = pv_of(c);
+
+    if (c->s.ring3_kernel || !v->entry[PV_SYSENTER])
+        cpu_gp(c, 0);
+    enter(c);
+    c->s.rip = 0;
+    c->s.gpr[RSP] = 0;
+    c->s.seg[CS].sel = 3;
+    c->s.seg[SS].sel = FLAT_RING3_SS64;
+    pv_bounce(v, c, v->entry[PV_SYSENTER], NO_ERROR_CODE, v->entry_masks[PV_SYSENTER], false);
+    c->next_rip = c->s.rip;
+    leave(v, c);
+}
+
 /* ---------------------------------------------------------------- events -- */
 
 static bool event(struct cpu *c, u32 ev)
@@ -403,6 +421,7 @@ const struct ring3_ops pv_ring3 = {
     .exception = exception,
     .interrupt = interrupt,
     .syscall = syscall,
+    .sysenter = sysenter,
     .event = event,
     .descriptor = descriptor,
 };
