@@ -194,6 +194,12 @@ u8 *memory_share(struct xen *x, struct region *r, u8 *page, u64 gfn);
 
 /* memory_op's first argument: the command, and above it how far a long call has come, as in Xen. */
 enum { XENMEM_CMD_BITS = 6, XENMEM_CMD_MASK = (1 << XENMEM_CMD_BITS) - 1 };
+enum { XENMEM_ORDER_MAX = 9 };
+struct xen_reservation {
+    u64 extent_start, nr_extents;
+    u32 extent_order, mem_flags;
+    u16 domid, pad[3];
+};
 /* One extent of 2^order frames, whose first one's number stands at the guest's address `at`; false:
  * not possible. */
 typedef bool memory_extent_fn(struct xen_call *k, u64 at, u64 frame, unsigned order);

@@ -17,7 +17,7 @@
 #include <string.h>
 
 /* A turn, after which the vCPU looks at its events, has room for the largest extent. */
-enum { ORDER_MAX = 9, FRAMES_TURN = 1 << ORDER_MAX };
+enum { ORDER_MAX = XENMEM_ORDER_MAX, FRAMES_TURN = 1 << ORDER_MAX };
 
 /* ---------------------------------------------------------------- frames -- */
 
@@ -70,16 +70,9 @@ static bool change_extent(struct xen *x, u64 gfn, unsigned order, bool populate)
     return true;
 }
 
-/* extent_start handle, nr_extents u64, extent_order u32, mem_flags u32, domid u16 */
-struct reservation {
-    u64 extent_start, nr_extents;
-    u32 extent_order, mem_flags;
-    u16 domid, pad[3];
-};
-
 s64 memory_each_extent(struct xen_call *k, memory_extent_fn *one)
 {
-    struct reservation a;
+    struct xen_reservation a;
     u64 done = k->a[0] >> XENMEM_CMD_BITS, turn = 0;
 
     if (!guest_read(k, k->a[1], &a, sizeof(a)))

@@ -7,6 +7,8 @@
 
 #include "pv_domain.h"
 
+#include "cpu/interp.h"
+
 #include <errno.h>
 
 enum { ARGS = 0x10000, SPARE = 32 }; /* a page for arguments, and the first frame for the test */
@@ -287,6 +289,88 @@ static void test_balloon(void **state)
     assert_int_equal(d->x->current_pages, have - 512);
 }
 
+/* Frames for others: single ones for a row of four. */
+static void test_exchange(void **state)
+{
+    enum { IN = 300 << PAGE_SHIFT, OUT = IN + 64, N = 4 };
+    struct domain *d = *state;
+    struct xen_pv *pv = d->x->pv;
+    struct {
+        struct xen_reservation in, out;
+        u64 done;
+    } e = {{IN, N, 0, 0, DOMID_SELF, {0}}, {OUT, 1, 2, 0, DOMID_SELF, {0}}, 0};
+    const u64 in[N] = {SPARE, SPARE + 1, SPARE + 2, SPARE + 3}, known = 7000;
+
+    domain_put(d, ARGS, &e, sizeof(e));
+    domain_put(d, IN, in, sizeof(in));
+    domain_put(d, OUT, &known, sizeof(known));
+    s64 r = pv_do(d, HYPERVISOR_memory_op, XENMEM_exchange, ARGS, 0, 0);
+    assert_int_equal(r, -XEN_EINVAL); /* they are mapped */
+    for (u64 i = 0; i < N; i++)
+        assert_int_equal(remap(d, SPARE + i, 0), 0);
+    assert_int_equal(pv_do(d, HYPERVISOR_memory_op, XENMEM_exchange, ARGS, 0, 0), 0);
+    assert_int_equal(domain_u64(d, OUT), SPARE); /* the only row that is free */
+    assert_int_equal(domain_u64(d, ARGS + offsetof(__typeof__(e), done)), N);
+    for (u64 i = 0; i < N; i++)
+        assert_int_equal(pv->m2p[SPARE + i], known + i);
+    assert_int_equal(d->x->current_pages, PV_RAM_FRAMES);
+
+    e.done = 0;
+    domain_put(d, ARGS, &e, sizeof(e));
+    domain_put(d, IN + 8, in, 8); /* one frame twice */
+    assert_int_equal(pv_do(d, HYPERVISOR_memory_op, XENMEM_exchange, ARGS, 0, 0), -XEN_EINVAL);
+    assert_int_equal(pv->m2p[SPARE], known);
+    domain_put(d, IN, (u64[]){SPARE, SPARE + 2, SPARE + 4, SPARE + 6}, 32);
+    assert_int_equal(remap(d, SPARE + 4, 0), 0);
+    assert_int_equal(remap(d, SPARE + 6, 0), 0);
+    assert_int_equal(pv_do(d, HYPERVISOR_memory_op, XENMEM_exchange, ARGS, 0, 0), -XEN_ENOMEM);
+    assert_int_equal(pv->m2p[SPARE + 2], known + 2); /* no row: all is as it was */
+    assert_int_equal(d->x->current_pages, PV_RAM_FRAMES);
+    e.in.extent_order = 10;
+    domain_put(d, ARGS, &e, sizeof(e));
+    assert_int_equal(pv_do(d, HYPERVISOR_memory_op, XENMEM_exchange, ARGS, 0, 0), -XEN_EPERM);
+    e.in.extent_order = 1;
+    domain_put(d, ARGS, &e, sizeof(e));
+    assert_int_equal(pv_do(d, HYPERVISOR_memory_op, XENMEM_exchange, ARGS, 0, 0), -XEN_EINVAL);
+}
+
+/* A program's SYSENTER where the processor has it in long mode, as Intel's do. */
+static void test_sysenter(void **state)
+{
+    enum { HANDLER = 0x60000, CODE = 0x61000, STACK = 0x63000, WORDS = 7 };
+    struct domain *d = *state;
+    struct cpu *c = pv_cpu_of(d, 0);
+    __typeof__(c->model) own = c->model;
+    struct cpuid_model intel = *own;
+    struct {
+        u16 type, flags, pad[2];
+        u64 address;
+    } a = {CALLBACKTYPE_sysenter, CALLBACKF_mask_events, {0}, HANDLER};
+
+    intel.vendor = "GenuineIntel";
+    c->model = &intel;
+    domain_put(d, ARGS, &a, sizeof(a));
+    assert_int_equal(pv_do(d, HYPERVISOR_callback_op, CALLBACKOP_register, ARGS, 0, 0), 0);
+    assert_int_equal(pv_do(d, HYPERVISOR_stack_switch, FLAT_RING3_SS64, STACK, 0, 0), 0);
+    assert_int_equal(ext(d, MMUEXT_NEW_USER_BASEPTR, PV_ROOT, 0), 0);
+    domain_put(d, CODE, (u8[]){0x0f, 0x34}, 2);
+    d->x->vcpu[0].info->evtchn_upcall_mask = 0;
+    ring3_switch(c, false, PV_ROOT << PAGE_SHIFT);
+    c->s.rip = CODE;
+    c->s.gpr[RSP] = 0x1234;
+    interp_step(c);
+    assert_int_equal(c->s.rip, HANDLER);
+    assert_true(c->s.ring3_kernel);
+    assert_int_equal(c->s.gpr[RSP], STACK - 8 * WORDS);
+    assert_int_equal(d->x->vcpu[0].info->evtchn_upcall_mask, 1);
+    assert_int_equal(domain_u64(d, c->s.gpr[RSP] + 16), 0); /* RIP */
+    assert_int_equal(domain_u64(d, c->s.gpr[RSP] + 24), 3); /* CS, and that events were open */
+    assert_int_equal(domain_u64(d, c->s.gpr[RSP] + 40), 0); /* RSP */
+    assert_int_equal(domain_u64(d, c->s.gpr[RSP] + 48), FLAT_RING3_SS64);
+    assert_int_equal(ext(d, MMUEXT_NEW_USER_BASEPTR, 0, 0), 0);
+    c->model = own;
+}
+
 /* Pages that Xen writes to are no page tables, and do not become any. */
 static void test_holders(void **state)
 {
@@ -494,9 +578,10 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_domain, close_domain)
     const struct CMUnitTest tests[] = {
-        TEST(test_builder),  TEST(test_frames), TEST(test_pin),         TEST(test_levels),
-        TEST(test_preserve), TEST(test_lists),  TEST(test_descriptors), TEST(test_balloon),
-        TEST(test_holders),  TEST(test_saved),  TEST(test_stale),       TEST(test_roots),
+        TEST(test_builder),  TEST(test_frames),   TEST(test_pin),         TEST(test_levels),
+        TEST(test_preserve), TEST(test_lists),    TEST(test_descriptors), TEST(test_balloon),
+        TEST(test_holders),  TEST(test_saved),    TEST(test_stale),       TEST(test_roots),
+        TEST(test_exchange), TEST(test_sysenter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
