@@ -6,7 +6,6 @@
 #include "appliance/appliance_int.h"
 #include "appliance/xlcfg.h"
 #include "disk/tar.h"
-#include "disk/winpath.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -26,6 +25,12 @@
     FORMAT(vbox)                                                                                   \
     FORMAT(libvirt)                                                                                \
     FORMAT(vmx)                                                                                    \
+    FORMAT(pvs)                                                                                    \
+    FORMAT(xva)                                                                                    \
+    FORMAT(vmc)                                                                                    \
+    FORMAT(hyperv)                                                                                 \
+    FORMAT(hyperv_cim)                                                                             \
+    FORMAT(vmcx)                                                                                   \
     FORMAT(xlcfg)
 
 #define FORMAT(name) extern const struct appliance_format appliance_##name;
@@ -180,6 +185,14 @@ int ap_xml(struct appliance *a, struct xml_doc **doc, struct err *e)
     return r;
 }
 
+const char *ap_stem(struct appliance *a)
+{
+    const char *slash = strrchr(a->path, '/'), *name = slash ? slash + 1 : a->path;
+    const char *dot = strrchr(name, '.');
+
+    return ap_keep(a, name, dot && dot != name ? (size_t)(dot - name) : strlen(name));
+}
+
 /* 1 = there and allowed, 0 = not there, -errno. */
 static int try_file(struct appliance *a, const char *path, char real[PATH_MAX], struct err *e)
 {
@@ -216,6 +229,20 @@ static bool beside(struct appliance *a, const char *host, char real[PATH_MAX])
     return false;
 }
 
+/* C:\\box\\disk.vhd as /box/disk.vhd: nothing is there, but it has the same last parts. */
+static void from_windows(char *out, const char *name)
+{
+    if (isalpha((unsigned char)name[0]) && name[1] == ':')
+        name += 2;
+    else if (!strchr(name, '\\') || *name == '/') {
+        strcpy(out, name);
+        return;
+    }
+    for (; *name; name++)
+        *out++ = *name == '\\' ? '/' : *name;
+    *out = 0;
+}
+
 int ap_look(struct appliance *a, const char *name, const char **path, struct err *e)
 {
     char joined[PATH_MAX], real[PATH_MAX], host[PATH_MAX];
@@ -225,9 +252,7 @@ int ap_look(struct appliance *a, const char *name, const char **path, struct err
         name += 7;
     if (!*name || strlen(name) >= sizeof(host) || strstr(name, "://"))
         return err_set(e, EINVAL, "\"%.200s\" is no name of a file", name);
-    strcpy(host, name);
-    if (strchr(name, '\\') || (isalpha((unsigned char)name[0]) && name[1] == ':'))
-        winpath_to_host(host);
+    from_windows(host, name);
     n = *host == '/' ? snprintf(joined, sizeof(joined), "%s", host)
                      : snprintf(joined, sizeof(joined), "%s/%s", a->folder, host);
     if (n >= (int)sizeof(joined))

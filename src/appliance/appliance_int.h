@@ -109,6 +109,9 @@ int ap_file(struct appliance *a, const char *name, const char **path, struct err
 int ap_look(struct appliance *a, const char *name, const char **path,
             struct err *e); /* the same; the message names neither the description nor a line */
 
+/* The name of the description's file without folder and ending, kept. */
+const char *ap_stem(struct appliance *a);
+
 /* ---- hardware.c ---- */
 
 void ap_name(struct appliance *a, const char *name);
@@ -133,6 +136,15 @@ bool ap_number(const char *s, u64 *v);
 /* "true", "yes", "on", "1", in any case. */
 bool ap_true(const char *s);
 bool ap_same(const char *a, const char *b); /* without case; NULL is nothing's equal */
+
+/* ---- hyperv.c ---- */
+
+/* The tree of a Hyper-V configuration, from XML or VMCX. */
+int ap_hyperv(struct appliance *a, const struct xml *configuration, struct err *e);
+/* Disks lie beside the folder "Virtual Machines" that has the description: a->folder is theirs. */
+int ap_hyperv_folder(struct appliance *a, struct err *e);
+/* A disk or disc by its path on the exporting host. */
+int ap_hyperv_drive(struct appliance *a, struct ap_drive *d, const char *name, struct err *e);
 
 /* ---- manifest.c ---- */
 
