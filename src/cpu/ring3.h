@@ -24,6 +24,10 @@ struct ring3_ops {
     void (*exception)(struct cpu *c);
     /* INT n, INT3, INTO, INT1: goes on at next_rip; may raise. */
     void (*interrupt)(struct cpu *c, unsigned vector, enum int_source src);
+    /* SYSCALL at s.rip, quickly: done and gone on at s.rip, or false and nothing has happened.
+     * Where the registers, the TLB and the kernel's stack are not enough, it is for syscall().  It
+     * may raise an event of its own vCPU.  General registers only, as for mmu_fill(). */
+    bool (*quick_syscall)(struct cpu *c);
     /* SYSCALL: goes on at next_rip; may raise. */
     void (*syscall)(struct cpu *c);
     void (*sysenter)(struct cpu *c); /* the same */
@@ -70,6 +74,17 @@ void ring3_new_root(struct cpu *c, bool kernel, bool same_upper);
 
 /* To the kernel or to the program, with its own page tables (cr3 as in the register). */
 void ring3_switch(struct cpu *c, bool kernel, u64 cr3);
+
+/* The same in 64-bit code without debug registers in use and with RFLAGS.AC clear. */
+static inline void ring3_switch64(struct cpu *c, bool kernel, u64 cr3)
+{
+    c->s.ring3_kernel = kernel;
+    c->s.cr3 = cr3;
+    c->user = !kernel;
+    c->walk_side = kernel ? 0 : BIT64(63);
+    c->mmu_idx = kernel ? MMU_KERNEL : MMU_USER;
+    c->tlb = &c->tlbs[c->mmu_idx];
+}
 /* Selector sel into CS or SS as IRET to ring 3 would load it; false: it would fault. */
 bool ring3_load_cs_ss(struct cpu *c, u16 cs, u16 ss);
 

@@ -8,6 +8,8 @@
  */
 #include "base/endian.h"
 #include "cpu/interp.h"
+#include "cpu/ops.h"
+#include "cpu/ring3.h"
 #include "translate/soft.h"
 
 /* ------------------------------------------------------------ state -- */
@@ -275,6 +277,31 @@ const void *help_moved(struct soft *sc, struct site *st, u64 unused)
     return help_jump(sc, st, st->rip);
 }
 
+/* SYSCALL of a program or kernel in ring 3; false: not by this way. */
+static bool quick_syscall(struct soft *sc, const struct site *st, const void **next)
+{
+    struct cpu *c = &sc->c;
+
+    if (kicked(sc) || sc->lockstep)
+        return false;
+    flags_out(sc);
+    c->s.rip = st->rip;
+    c->next_rip = st->rip + st->len;
+    if (!cpu_ring3(c)->quick_syscall(c))
+        return false;
+    soft_refresh(sc);
+    if (unlikely(kicked(sc) || vcpu_events(c->vcpu) || (sc->key & (KEY_64 | KEY_BAD)) != KEY_64)) {
+        vec_save(sc);
+        *next = NULL;
+        return true;
+    }
+    flags_in(sc);
+    u64 rip = c->s.rip;
+    const struct jump_entry *j = &sc->jumps[c->mmu_idx][rip & (JUMPS_SIZE - 1)];
+    *next = likely(j->rip == rip) ? j->host : help_jump(sc, (struct site *)st, rip);
+    return true;
+}
+
 /* One instruction by the interpreter; goes on behind it when nothing else came up. */
 const void *help_insn(struct soft *sc, struct site *st, u64 unused)
 {
@@ -285,6 +312,10 @@ const void *help_insn(struct soft *sc, struct site *st, u64 unused)
     u16 key = sc->key;
     bool live = sc->vec_live;
 
+    const void *quick;
+
+    if (st->decoded && st->i.op == OP_syscall && cpu_ring3(c) && quick_syscall(sc, st, &quick))
+        return quick;
     if (unlikely(sc->lockstep))
         return leave(sc, rip);
     flags_out(sc);

@@ -182,9 +182,28 @@ bool pv_copy(struct cpu *c, u64 lin, void *buf, u64 len, bool write);
 /* ---- pv_trap.c: entering and leaving the kernel ---- */
 
 extern const struct ring3_ops pv_ring3;
+bool pv_quick_syscall(struct cpu *c); /* pv_quick.c */
 
 /* Enters the kernel at ip with a frame as for an exception; error: or NO_ERROR_CODE. */
 void pv_bounce(struct pv_vcpu *v, struct cpu *c, u64 ip, u32 error, bool masks, bool failsafe);
+
+/* Segments as every entry to the kernel has them. */
+static inline struct segment pv_flat_code(u16 sel)
+{
+    return (struct segment){
+        .sel = sel, .limit = UINT32_MAX, .attr = SEG_P | SEG_S | SEG_G | SEG_L | SEG_DPL | 11};
+}
+
+static inline struct segment pv_flat_data(u16 sel)
+{
+    return (struct segment){
+        .sel = sel, .limit = UINT32_MAX, .attr = SEG_P | SEG_S | SEG_G | SEG_DB | SEG_DPL | 3};
+}
+
+/* What iret takes from the frame. */
+#define PV_IRET_FLAGS                                                                              \
+    ((u64)(FLAGS_ARITH | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_RF | FLAG_AC | FLAG_ID))
+
 /* The domain is beyond help. */
 void pv_crash(struct pv_vcpu *v, struct cpu *c, const char *why);
 /* To kernel or program: page tables, and the base of GS. */

@@ -61,18 +61,6 @@ void pv_toggle(struct pv_vcpu *v, struct cpu *c)
 
 /* ---------------------------------------------------------------- frames -- */
 
-static struct segment flat_code(u16 sel)
-{
-    return (struct segment){
-        .sel = sel, .limit = UINT32_MAX, .attr = SEG_P | SEG_S | SEG_G | SEG_L | SEG_DPL | 11};
-}
-
-static struct segment flat_data(u16 sel)
-{
-    return (struct segment){
-        .sel = sel, .limit = UINT32_MAX, .attr = SEG_P | SEG_S | SEG_G | SEG_DB | SEG_DPL | 3};
-}
-
 void pv_bounce(struct pv_vcpu *v, struct cpu *c, u64 ip, u32 error, bool masks, bool failsafe)
 {
     struct xen_vcpu_info *info = v->xv->info;
@@ -107,8 +95,8 @@ void pv_bounce(struct pv_vcpu *v, struct cpu *c, u64 ip, u32 error, bool masks, 
         __atomic_store_n(&info->evtchn_upcall_mask, 1, __ATOMIC_SEQ_CST);
     c->s.rflags &= ~(u64)(FLAG_AC | FLAG_VM | FLAG_RF | FLAG_NT | FLAG_TF);
     c->s.gpr[RSP] = sp;
-    c->s.seg[CS] = flat_code(FLAT_RING3_CS64);
-    c->s.seg[SS] = flat_data(FLAT_RING3_SS64);
+    c->s.seg[CS] = pv_flat_code(FLAT_RING3_CS64);
+    c->s.seg[SS] = pv_flat_data(FLAT_RING3_SS64);
     c->s.rip = ip;
     if (unlikely(c->code != CODE64))
         cpu_derive(c);
@@ -203,7 +191,6 @@ static bool load_cs_ss(struct pv_vcpu *v, struct cpu *c, u16 cs, u16 ss)
 /* What the kernel put on its stack; RAX is what this returns. */
 static u64 iret(struct pv_vcpu *v, struct cpu *c)
 {
-    const u64 may = FLAGS_ARITH | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_RF | FLAG_AC | FLAG_ID;
     struct iret_context f;
 
     if (!pv_copy(c, c->s.gpr[RSP], &f, sizeof(f), false)) {
@@ -222,7 +209,7 @@ static u64 iret(struct pv_vcpu *v, struct cpu *c)
     c->s.gpr[RCX] = f.flags & VGCF_in_syscall ? f.rip : f.rcx;
     c->s.gpr[R11] = f.flags & VGCF_in_syscall ? f.rflags : f.r11;
     u64 old = c->s.rflags;
-    c->s.rflags = (f.rflags & may) | FLAG_IF | FLAG_1;
+    c->s.rflags = (f.rflags & PV_IRET_FLAGS) | FLAG_IF | FLAG_1;
     if ((old ^ c->s.rflags) & FLAG_AC)
         cpu_mmu_idx(c);
     __atomic_store_n(&v->xv->info->evtchn_upcall_mask, !(f.rflags & FLAG_IF), __ATOMIC_RELEASE);
@@ -420,6 +407,7 @@ static bool descriptor(struct cpu *c, u16 sel, u64 *d)
 const struct ring3_ops pv_ring3 = {
     .exception = exception,
     .interrupt = interrupt,
+    .quick_syscall = pv_quick_syscall,
     .syscall = syscall,
     .sysenter = sysenter,
     .event = event,
