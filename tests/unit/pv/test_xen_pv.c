@@ -7,8 +7,6 @@
 
 #include "pv_domain.h"
 
-#include "cpu/interp.h"
-
 #include <errno.h>
 
 enum { ARGS = 0x10000, SPARE = 32 }; /* a page for arguments, and the first frame for the test */
@@ -334,43 +332,6 @@ static void test_exchange(void **state)
     assert_int_equal(pv_do(d, HYPERVISOR_memory_op, XENMEM_exchange, ARGS, 0, 0), -XEN_EINVAL);
 }
 
-/* A program's SYSENTER where the processor has it in long mode, as Intel's do. */
-static void test_sysenter(void **state)
-{
-    enum { HANDLER = 0x60000, CODE = 0x61000, STACK = 0x63000, WORDS = 7 };
-    struct domain *d = *state;
-    struct cpu *c = pv_cpu_of(d, 0);
-    __typeof__(c->model) own = c->model;
-    struct cpuid_model intel = *own;
-    struct {
-        u16 type, flags, pad[2];
-        u64 address;
-    } a = {CALLBACKTYPE_sysenter, CALLBACKF_mask_events, {0}, HANDLER};
-
-    intel.vendor = "GenuineIntel";
-    c->model = &intel;
-    domain_put(d, ARGS, &a, sizeof(a));
-    assert_int_equal(pv_do(d, HYPERVISOR_callback_op, CALLBACKOP_register, ARGS, 0, 0), 0);
-    assert_int_equal(pv_do(d, HYPERVISOR_stack_switch, FLAT_RING3_SS64, STACK, 0, 0), 0);
-    assert_int_equal(ext(d, MMUEXT_NEW_USER_BASEPTR, PV_ROOT, 0), 0);
-    domain_put(d, CODE, (u8[]){0x0f, 0x34}, 2);
-    d->x->vcpu[0].info->evtchn_upcall_mask = 0;
-    ring3_switch(c, false, PV_ROOT << PAGE_SHIFT);
-    c->s.rip = CODE;
-    c->s.gpr[RSP] = 0x1234;
-    interp_step(c);
-    assert_int_equal(c->s.rip, HANDLER);
-    assert_true(c->s.ring3_kernel);
-    assert_int_equal(c->s.gpr[RSP], STACK - 8 * WORDS);
-    assert_int_equal(d->x->vcpu[0].info->evtchn_upcall_mask, 1);
-    assert_int_equal(domain_u64(d, c->s.gpr[RSP] + 16), 0); /* RIP */
-    assert_int_equal(domain_u64(d, c->s.gpr[RSP] + 24), 3); /* CS, and that events were open */
-    assert_int_equal(domain_u64(d, c->s.gpr[RSP] + 40), 0); /* RSP */
-    assert_int_equal(domain_u64(d, c->s.gpr[RSP] + 48), FLAT_RING3_SS64);
-    assert_int_equal(ext(d, MMUEXT_NEW_USER_BASEPTR, 0, 0), 0);
-    c->model = own;
-}
-
 /* Pages that Xen writes to are no page tables, and do not become any. */
 static void test_holders(void **state)
 {
@@ -578,10 +539,10 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_domain, close_domain)
     const struct CMUnitTest tests[] = {
-        TEST(test_builder),  TEST(test_frames),   TEST(test_pin),         TEST(test_levels),
-        TEST(test_preserve), TEST(test_lists),    TEST(test_descriptors), TEST(test_balloon),
-        TEST(test_holders),  TEST(test_saved),    TEST(test_stale),       TEST(test_roots),
-        TEST(test_exchange), TEST(test_sysenter),
+        TEST(test_builder),  TEST(test_frames), TEST(test_pin),         TEST(test_levels),
+        TEST(test_preserve), TEST(test_lists),  TEST(test_descriptors), TEST(test_balloon),
+        TEST(test_holders),  TEST(test_saved),  TEST(test_stale),       TEST(test_roots),
+        TEST(test_exchange),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
