@@ -140,6 +140,8 @@ def devices(cpus, mib, mode="pvh", name="cloud"):
                     m.fail("the kernel did not say %r" % line)
             if m.run("ls /sys/bus/xen/devices").split()[-2:] != ["vbd-51712", "vif-0"]:
                 m.fail("other devices than vbd-51712 and vif-0")
+            m.run("[ $(ls /sys/class/net/eth0/queues | grep -c rx-) = %d ] && [ $(ls /sys/block/xvda/mq | wc -l) = %d ]"
+                  % (cpus, cpus))
             m.run("mount /dev/xvda /mnt && mkdir /mnt/bin && cp /bin/busybox /mnt/bin/ && chroot /mnt /bin/busybox true")
             m.run("wget -q -O /mnt/got http://10.0.2.2:%d/file" % server.port, 120)
             m.run("sync; umount /mnt; mount /dev/xvda /mnt")
