@@ -49,6 +49,7 @@ static bool own(struct vhdx *s, u64 off, u64 len)
     u64 mb = off / VHDX_MB, end = mb + len / VHDX_MB;
     bool ok = true;
 
+    BUG_ON(end > s->used_room);
     for (; mb < end; mb++) {
         if (is_used(s, mb))
             ok = false;
@@ -112,6 +113,9 @@ int vhdx_scan(struct img *im, struct disk_check *c, struct err *e)
     u64 size = file_size(im->file), chunks = (s->blocks + s->ratio - 1) / s->ratio;
     int r;
 
+    /* Without a log to replay nobody looked yet. */
+    if (!range_within(s->log_offset, s->log_length, 0, max(size, s->last)))
+        return err_set(e, EINVAL, "the log lies behind the file's end");
     if (s->used_room)
         memset(s->used, 0, s->used_room / 8);
     s->used_end = 0;
