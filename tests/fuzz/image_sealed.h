@@ -4,8 +4,9 @@
  * interest and sealed again with right checksums, is opened to look, to check, to repair, to read
  * and to write.  What a check finds sound must be sound after writing too.
  *
- * Input: kind, number of patches, patches (which place, 16 bits of offset, length 1..8 and whether
- * to seal, bytes), then steps of four bytes: what, where (16 bits of sectors), length.
+ * Input: kind, number of patches and what to leave out (each takes time), patches (which place, 16
+ * bits of offset, length 1..8 and whether to seal, bytes), then steps of four bytes: what, where
+ * (16 bits of sectors), length.
  */
 #ifndef WIRT_TESTS_FUZZ_IMAGE_SEALED_H
 #define WIRT_TESTS_FUZZ_IMAGE_SEALED_H
@@ -72,7 +73,7 @@ static void fuzz_step(struct img *im, const uint8_t *p)
 
     if (off >= im->b.size)
         return;
-    if (p[0] & 8) /* a big one */
+    if ((p[0] & 0x38) == 8) /* a big one */
         len *= 64;
     len = min(len, im->b.size - off);
     len = min(len, (u64)FUZZ_SIZE);
@@ -86,7 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct sim *base[16];
     const struct fuzz_kind *k;
     struct sim_data *d;
-    unsigned patches, places = 0;
+    unsigned patches, without, places = 0;
     bool seal = false, ok;
     struct sim s;
     struct img *im;
@@ -97,6 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!base[k - fuzz_kinds])
         base[k - fuzz_kinds] = fuzz_make(k);
     patches = data[1] % 16;
+    without = data[1] / 16;
     data += 2, size -= 2;
     sim_init(&s);
     sim_clone(base[k - fuzz_kinds], &s, 64 << 20);
@@ -115,12 +117,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (seal)
         fuzz_seal(d);
-    im = image_open(&s, k->format, "disk", true, false);
+    im = without & 1 ? NULL : image_open(&s, k->format, "disk", true, false);
     if (im)
         for (u64 at = 0; at < min(im->b.size, (u64)FUZZ_SIZE); at += MIB)
             img_read(im, at, fuzz_buf, min(im->b.size - at, 64 * KIB));
     img_close(im);
-    ok = image_sound(&s, k->format, "disk", false);
+    ok = !(without & 2) && image_sound(&s, k->format, "disk", false);
     if (data && size & 1)
         image_sound(&s, k->format, "disk", true);
     im = image_open(&s, k->format, "disk", false, false);
