@@ -5,7 +5,6 @@
  * here are on IDE, for which every system has one, and those beyond its four places on virtio.
  */
 #include "appliance/appliance_int.h"
-#include "board/pc.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -331,26 +330,14 @@ int ap_nic(struct appliance *a, const char *where, const char *model, const char
 
 /* ---------------------------------------------------------------------- the rest -- */
 
-static void choose_firmware(struct appliance *a)
-{
-    char path[512];
-
-    if (!a->efi || a->m->firmware || a->m->kernel)
-        return;
-    a->m->firmware = "OVMF.fd";
-    if (!pc_find_rom("OVMF.fd", path, sizeof(path)))
-        ap_note(a, "it wants UEFI firmware, which is not here (Debian has it in the package ovmf)");
-    else
-        ap_note(a, "UEFI firmware: its variables are not kept, and it boots from \\EFI\\BOOT");
-}
-
 int ap_finish(struct appliance *a, struct err *e)
 {
     int r = place_drives(a, e);
 
     if (r || a->xl)
         return r;
-    choose_firmware(a);
+    if (a->efi && !a->m->kernel)
+        a->m->firmware = FIRMWARE_EFI;
     if (a->serials)
         a->m->nserials = min(a->serials, (unsigned)SERIALS_MAX);
     if (!a->m->nnics)

@@ -19,14 +19,20 @@ static bool is_kept(const struct ap_drive *d, bool snapshot)
     return d->in_disks && (d->overlay || d->fresh) && !d->discard && !snapshot;
 }
 
-static int make_folder(struct appliance *a, const char *folder, struct err *e)
+static bool keeps_variables(const struct machine_config *m, bool snapshot)
+{
+    return m->firmware && !strcmp(m->firmware, FIRMWARE_EFI) && !m->efi_vars && !snapshot;
+}
+
+/* kept: disks, and not only what UEFI remembers. */
+static int make_folder(struct appliance *a, const char *folder, bool kept, struct err *e)
 {
     struct stat st;
 
     if (!mkdir(folder, 0777)) {
-        ap_note(a,
-                "disks are only read: what the machine writes is kept in %s "
-                "(--snapshot keeps nothing)",
+        ap_note(a, "%s kept in %s (--snapshot keeps nothing)",
+                kept ? "disks are only read: what the machine writes is"
+                     : "the UEFI's variables are",
                 folder);
         return 0;
     }
@@ -100,8 +106,10 @@ int appliance_prepare(struct appliance *a, struct machine_config *m, bool snapsh
     snprintf(stamp, sizeof(stamp), "%s/verified", folder);
     for (unsigned i = 0; i < a->ndrives; i++)
         kept |= is_kept(&a->drive[i], snapshot);
-    if (kept)
-        r = make_folder(a, folder, e);
+    if (kept || keeps_variables(m, snapshot))
+        r = make_folder(a, folder, kept, e);
+    if (!r && keeps_variables(m, snapshot) && !(m->efi_vars = ap_print(a, "%s/efi-vars", folder)))
+        r = ap_nomem(a, e);
     if (!r && a->manifest && !a->o.no_verify)
         r = ap_manifest_check(a, stamp, tick, opaque, e);
     for (unsigned i = 0; !r && i < a->ndrives; i++) {

@@ -56,7 +56,7 @@ static void test_qemu(void **state)
     assert_string_equal(k.m.disk[2].format, "raw");
     assert_int_equal(k.m.ncdroms, 1);
     assert_string_equal(k.m.boot, "cd");
-    assert_string_equal(k.m.firmware, "OVMF.fd");
+    assert_string_equal(k.m.firmware, FIRMWARE_EFI);
     assert_true(k.run.no_reboot && k.run.have_uuid);
     assert_int_equal(k.m.vga, VIDEO_VIRTIO);
     assert_true(k.m.usb.tablet);

@@ -70,7 +70,7 @@ static void check_vmware(struct kit *k)
     assert_int_equal(k->m.memory, 2048 * MIB);
     assert_int_equal(k->m.cpus, 2);
     assert_int_equal(k->m.rtc, RTC_LOCALTIME);
-    assert_string_equal(k->m.firmware, "OVMF.fd");
+    assert_string_equal(k->m.firmware, FIRMWARE_EFI);
     assert_int_equal(k->m.ndisks, 2);
     assert_int_equal(k->m.disk[0].bus, DISK_BUS_IDE);
     assert_string_equal(k->m.disk[1].path, "");
@@ -101,6 +101,7 @@ static void test_folder(void **state)
     assert_non_null(strstr(k.m.disk[0].clone, "/web.ovf.wirt/disk1.qcow2"));
     assert_non_null(strstr(k.m.disk[1].path, "/web.ovf.wirt/disk2.qcow2"));
     assert_int_equal(access(k.m.disk[1].path, R_OK), 0);
+    assert_non_null(strstr(k.m.efi_vars, "/web.ovf.wirt/efi-vars"));
 
     kit_good(&k, "."); /* the folder has one description */
     assert_int_equal(appliance_prepare(k.a, &k.m, true, NULL, NULL, &k.e), 0);

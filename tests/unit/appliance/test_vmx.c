@@ -62,7 +62,7 @@ static void test_workstation(void **state)
     assert_int_equal(k.m.memory, 4 * GIB);
     assert_int_equal(k.m.cpus, 2);
     assert_int_equal(k.m.rtc, RTC_LOCALTIME);
-    assert_string_equal(k.m.firmware, "OVMF.fd");
+    assert_string_equal(k.m.firmware, FIRMWARE_EFI);
     assert_int_equal(k.m.uuid[0], 0x56);
     assert_int_equal(k.m.uuid[15], 0x0e);
     assert_int_equal(k.m.ndisks, 2);
