@@ -72,6 +72,15 @@ struct console {
     u32 in_cons, in_prod, out_cons, out_prod;
 };
 
+#ifdef HYPERCALL_PAGE /* as older kernels: they say where, and the builder fills it */
+u8 hypercalls[4096] __attribute__((aligned(4096)));
+#define PAGE_NOTE "note 2, hypercalls\n"
+#define IRET      "jmp hypercalls + 23 * 32\n"
+#else
+#define PAGE_NOTE
+#define IRET "push %rcx\n push %r11\n push %rax\n mov $23, %eax\n syscall\n"
+#endif
+
 /* Xen's notes: entry, base, offset of addresses, and that there is a kernel at all. */
 asm(".pushsection .note.Xen, \"a\", @note\n"
     ".macro note type, value\n"
@@ -79,7 +88,7 @@ asm(".pushsection .note.Xen, \"a\", @note\n"
     ".endm\n"
     "note 1, start\n"
     "note 3, 0xffffffff80000000\n"
-    "note 4, 0xffffffff80000000\n"
+    "note 4, 0xffffffff80000000\n" PAGE_NOTE
     ".long 4, 8, 5\n .asciz \"Xen\"\n .ascii \"xen-3.0\\0\"\n"
     ".long 4, 8, 8\n .asciz \"Xen\"\n .ascii \"generic\\0\"\n"
     ".popsection\n"
@@ -90,7 +99,7 @@ asm(".pushsection .note.Xen, \"a\", @note\n"
     "trapped: pop %rcx\n pop %r11\n incl traps(%rip)\n add $8, %rsp\n push %rax\n"
     "mov resume(%rip), %rax\n test %rax, %rax\n jz 1f\n movq $0, resume(%rip)\n"
     "mov %rax, 8(%rsp)\n pop %rax\n"
-    "push $0\n push %rcx\n push %r11\n push %rax\n mov $23, %eax\n syscall\n 1: ud2\n");
+    "push $0\n" IRET "1: ud2\n");
 
 extern const char trapped[];
 u64 resume;
@@ -103,10 +112,18 @@ static s64 call(u64 nr, u64 a, u64 b, u64 c, u64 d)
 {
     register u64 r10 asm("r10") = d;
 
+#ifdef HYPERCALL_PAGE
+    void *slot = hypercalls + nr * 32;
+    asm volatile("call *%5"
+                 : "+a"(nr), "+D"(a), "+S"(b), "+d"(c), "+r"(r10)
+                 : "r"(slot)
+                 : "rcx", "r11", "r8", "r9", "memory");
+#else
     asm volatile("syscall"
                  : "+a"(nr), "+D"(a), "+S"(b), "+d"(c), "+r"(r10)
                  :
                  : "rcx", "r11", "r8", "r9", "memory");
+#endif
     return (s64)nr;
 }
 
