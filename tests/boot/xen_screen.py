@@ -4,6 +4,7 @@ import os, re, struct, time
 
 from .control import Qmp, ppm
 from .machine import CACHE, Failed, Machine, PATIENCE, Scratch, guest, tool
+from .save import save
 
 
 def until(fn, what, timeout=20):
@@ -62,7 +63,44 @@ def screen(mode):
             m.finish(0, 60)
 
 
+def saved(mode):
+    """A guest that is saved and wakes up in a new domain has its screen and keyboard again."""
+    kernel, _ = guest("generic")
+    initrd = os.path.join(CACHE, "generic-evdev.initrd.gz")
+    tool("tools/make-initrd", "generic", initrd, "evdev")
+    with Scratch() as d:
+        shot, file = os.path.join(d, "shot.ppm"), os.path.join(d, "saved")
+        sockets = [os.path.join(d, "qmp%d" % i) for i in range(2)]
+        with Machine("--pv", "xen,mode=" + mode, "--kernel", kernel, "--initrd", initrd, "--append",
+                     "console=tty0 console=hvc0 panic=-1 xen_fbfront.video=4,1024,768", "--vga", "std,1024x768", "--net", "none",
+                     "--qmp", "unix:" + sockets[0]) as m:
+            m.expect(r"[#$] $", 180)
+            save(m, sockets[0], file)
+        with Machine("--load", file, "--qmp", "unix:" + sockets[1]) as m:
+            m.send("")
+            m.expect(r"[#$] $", 60)
+            q = Qmp(sockets[1])
+            m.run("head -c 4096 /dev/zero | tr '\\0' '\\125' | dd of=/dev/fb0 bs=4096 seek=400 2>/dev/null")
+
+            def grey():
+                q.cmd("screendump", filename=shot)
+                w, h, data = ppm(shot)
+                return (w, h) == (1024, 768) and data[400 * 3072:401 * 3072] == bytes([0o125]) * 3072
+
+            until(grey, "a line of grey")
+            m.send("read -r line < /dev/tty1; echo \"typed: <$line>\"")
+            time.sleep(1)
+            for keys in ("a",), ("b",), ("ret",):
+                q.cmd("send-key", keys=[{"type": "qcode", "data": k} for k in keys])
+            m.expect(r"typed: <ab>", 30)
+            m.expect(r"[#$] $", 30)
+            m.send("exit")
+            m.finish(0, 60)
+
+
 TESTS = [
     ("xen screen, pvh", lambda: screen("pvh"), False),
     ("xen screen, pv", lambda: screen("pv"), True),
+    ("xen screen, pvh, saved", lambda: saved("pvh"), True),
+    ("xen screen, pv, saved", lambda: saved("pv"), True),
 ]
