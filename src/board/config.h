@@ -90,6 +90,7 @@ struct machine_config {
     struct usb_config usb;
     bool rng, balloon;
     enum xen_mode xen;
+    bool kvm;    /* KVM's interface, which the engine kvm alone has */
     bool hyperv; /* Microsoft's interface; beside XEN_HVM it comes first */
 
     const char *firmware;   /* NULL = SeaBIOS where its package puts it, "efi" = OVMF */

@@ -167,6 +167,17 @@ static struct saved_cpu *new_cpu(struct err *e)
     return c;
 }
 
+/* The engine's own interface: NULL = the guest has none of it. */
+static void *pv_of(struct vcpu *v)
+{
+    return v->vm->engine->pv ? v->vm->engine->pv(v) : NULL;
+}
+
+static void pv_name(struct vcpu *v, char name[NAME_MAX_PART])
+{
+    snprintf(name, NAME_MAX_PART, "%s.%u", v->vm->engine->pv_state->name, v->index);
+}
+
 static int put_cpus(struct vm *vm, struct save_out *s, struct err *e)
 {
     struct saved_cpu *c = new_cpu(e);
@@ -180,6 +191,11 @@ static int put_cpus(struct vm *vm, struct save_out *s, struct err *e)
         vm_put_table(s, name, &cpu_state_desc, &c->s);
         snprintf(name, sizeof(name), "events.%u", i);
         vm_put_table(s, name, &event_state, c);
+        const void *pv = pv_of(&vm->vcpu[i]);
+        if (pv) {
+            pv_name(&vm->vcpu[i], name);
+            vm_put_table(s, name, vm->engine->pv_state, pv);
+        }
     }
     free(c);
     return c ? 0 : -ENOMEM;
@@ -204,6 +220,11 @@ int vm_get_cpus(struct vm *vm, const struct save_in *in, struct err *e)
         vm->vcpu[i].sipi_vector = c->sipi_vector;
         vcpu_lower(&vm->vcpu[i], EDGES);
         vcpu_raise(&vm->vcpu[i], c->events | VCPU_FLUSH);
+        void *pv = pv_of(&vm->vcpu[i]);
+        if (pv) {
+            pv_name(&vm->vcpu[i], name);
+            r = vm_get_table(in, name, vm->engine->pv_state, pv, e);
+        }
     }
     free(c);
     return r;
@@ -351,13 +372,16 @@ int vm_check_state(struct vm *vm, const struct save_in *in, struct err *e)
 {
     int r = check_layout(vm, in, e);
 
+    if (!r && save_find(in, "kvm.0") && !pv_of(&vm->vcpu[0]))
+        return err_set(e, EINVAL, "%s: kvm.0: the guest uses KVM's interface: --pv kvm",
+                       save_path(in));
     return r ? r : vm_check_processor(vm, in, e);
 }
 
 bool vm_state_section(const char *name)
 {
     static const char *const whole[] = {"layout", "processor", "clock", "memory", "memory.index"};
-    static const char *const numbered[] = {"cpu.", "events.", "disk."};
+    static const char *const numbered[] = {"cpu.", "events.", "kvm.", "disk."};
 
     for (unsigned i = 0; i < ARRAY_SIZE(whole); i++)
         if (!strcmp(name, whole[i]))

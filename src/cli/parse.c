@@ -100,6 +100,10 @@ int parse_pv(struct machine_config *m, const char *s, struct err *e)
                  {"xen,mode=pvh", XEN_PVH},
                  {"xen,mode=hvm", XEN_HVM},
                  {"xen,mode=pv", XEN_PV}};
+    if (!strcmp(s, "kvm")) {
+        m->kvm = true;
+        return 0;
+    }
     if (!strcmp(s, "hyperv")) {
         m->hyperv = true;
         return 0;
@@ -110,7 +114,8 @@ int parse_pv(struct machine_config *m, const char *s, struct err *e)
             return 0;
         }
     return err_set(e, EINVAL,
-                   "\"%s\" is none of xen, xen,mode=pvh, xen,mode=pv, xen,mode=hvm, hyperv", s);
+                   "\"%s\" is none of xen, xen,mode=pvh, xen,mode=pv, xen,mode=hvm, hyperv, kvm",
+                   s);
 }
 
 int parse_disk(struct disk_config *d, const char *s, struct err *e)

@@ -99,6 +99,11 @@ static int find_engine(const struct run_config *c, const struct engine_ops **eng
     if (*engine == &engine_kvm && c->m.xen != XEN_NONE)
         return err_set(e, ENOTSUP,
                        "--engine kvm does not offer Xen's interface: soft and interp do");
+    if (*engine != &engine_kvm && c->m.kvm)
+        return err_set(
+            e, ENOTSUP,
+            "--pv kvm is the kernel's own interface: the engine kvm alone has it, and \"wirt "
+            "doctor\" says what it needs");
     if (*engine == &engine_kvm && c->m.hyperv)
         return err_set(e, ENOTSUP,
                        "--engine kvm does not offer the Hyper-V interface: soft and interp do");
@@ -110,7 +115,7 @@ static int suit_loaded(struct run *r, const struct engine_ops *engine, struct er
 {
     struct err why;
 
-    if (!r->c.in || engine != &engine_kvm || strcmp(r->c.engine, "auto") ||
+    if (!r->c.in || engine != &engine_kvm || r->c.m.kvm || strcmp(r->c.engine, "auto") ||
         !vm_check_processor(&r->vm, r->c.in, &why))
         return 0;
     if (r->c.verbose)
@@ -257,6 +262,7 @@ static int open_machine(struct run *r, struct err *e)
     struct cpu_config cpu = {.count = c->m.cpus,
                              .model = c->cpu,
                              .irqchip = c->irqchip,
+                             .kvm_pv = c->m.kvm,
                              .check = c->check,
                              .perf_map = c->perf_map,
                              .ring3 = c->m.xen == XEN_PV};

@@ -350,6 +350,8 @@ static int finish(struct run_config *c, struct err *e)
     if (xen_alone(m->xen) && m->hyperv)
         return err_set(e, EINVAL,
                        "--pv hyperv is for a whole PC: not with a PVH or PV guest of Xen");
+    if (m->kvm && (m->xen != XEN_NONE || m->hyperv))
+        return err_set(e, EINVAL, "--pv kvm: not beside another hypervisor's interface");
     if (xen_alone(m->xen) && c->display == DISPLAY_TEXT)
         return err_set(e, EINVAL,
                        "--display text shows the text of a PC's screen: not with --pv xen");

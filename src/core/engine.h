@@ -44,6 +44,11 @@ struct engine_ops {
     /* While the vCPU is parked. */
     void (*get_state)(struct vcpu *v, struct cpu_state *s);
     void (*set_state)(struct vcpu *v, const struct cpu_state *s);
+    /* The engine's own interface, if it has one (KVM's, --pv kvm): what its guest has besides
+     * struct cpu_state, a table for each vCPU, good while that is parked.  pv() NULL: this guest
+     * has none. */
+    const struct state_desc *pv_state;
+    void *(*pv)(struct vcpu *v);
     /* All vCPUs are parked: what the engine kept of devices (KVM's local APICs) goes back to them.
      * On the loop's thread, after the clock has stopped if it stops at all; may be NULL. */
     void (*park)(struct engine *en);

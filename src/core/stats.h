@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Counters that an engine keeps for each vCPU, for --stats: a structure of u64, and a table that says
- * what they count.
+ * Counters that an engine keeps for each vCPU, for --stats: a structure of u64, and a table that
+ * says what they count.
  */
 #ifndef WIRT_CORE_STATS_H
 #define WIRT_CORE_STATS_H

@@ -54,6 +54,7 @@ struct cpu_config {
     const char *features;
     size_t features_len;
     enum irqchip irqchip;
+    bool kvm_pv;   /* the guest is told of KVM's interface */
     bool check;    /* lockstep: --check */
     bool perf_map; /* write /tmp/perf-PID.map */
     bool ring3;    /* CPUID without what a kernel in ring 3 cannot use */

@@ -216,16 +216,10 @@ static void send_late(struct engine *en, unsigned n)
 static int give_all(struct engine *en)
 {
     struct lapic_bus *b = en->apics;
-    struct err e = {0};
     int r = 0;
 
     for (unsigned i = 0; !r && i < en->vm->ncpus; i++) {
         struct engine_vcpu *k = en->vm->vcpu[i].e;
-        if (!k->cpuid_set && kvm_model_set(k, &e)) {
-            fprintf(stderr, "wirt: %s\n", e.msg);
-            return -EINVAL;
-        }
-        kvm_set_tsc(k);
         if (k->here)
             r = kvm_put(k);
         if (!r)
@@ -243,17 +237,13 @@ static int give_all(struct engine *en)
 
 int kvm_apics_give(struct engine *en)
 {
-    int r = 0;
-
-    pthread_mutex_lock(&en->lock);
-    if (!en->apics_inside) {
-        en->apics = lapic_of(en, 0)->bus;
-        pthread_mutex_lock(&en->apics->lock);
-        r = give_all(en);
-        pthread_mutex_unlock(&en->apics->lock);
-        __atomic_store_n(&en->apics_inside, !r, __ATOMIC_RELEASE);
-    }
-    pthread_mutex_unlock(&en->lock);
+    if (en->apics_inside)
+        return 0;
+    en->apics = lapic_of(en, 0)->bus;
+    pthread_mutex_lock(&en->apics->lock);
+    int r = give_all(en);
+    pthread_mutex_unlock(&en->apics->lock);
+    en->apics_inside = !r;
     return r;
 }
 
@@ -262,7 +252,7 @@ void kvm_apics_take(struct engine *en)
     struct lapic_bus *b = en->apics;
     int r = 0;
 
-    if (!__atomic_load_n(&en->apics_inside, __ATOMIC_ACQUIRE))
+    if (!en->apics_inside)
         return;
     for (unsigned i = 0; i < en->vm->ncpus; i++)
         r |= kvm_fetch(en->vm->vcpu[i].e); /* what is half delivered has left IRR */
@@ -273,7 +263,7 @@ void kvm_apics_take(struct engine *en)
     for (unsigned i = 0; i < en->vm->ncpus; i++)
         lapic_taken(lapic_of(en, i));
     pthread_mutex_unlock(&b->lock);
-    __atomic_store_n(&en->apics_inside, false, __ATOMIC_RELEASE);
+    en->apics_inside = false;
 }
 
 void kvm_apics_eoi(struct engine *en, u8 vector)

@@ -21,8 +21,8 @@ static void want_bus(struct wanted *w, struct bus *b, bool ports)
         const struct bus_range *r = &t->range[i];
         for (unsigned n = 0; n < r->region->nbells && w->count < KVM_BELLS_MAX; n++) {
             const struct doorbell *d = &r->region->bell[n];
-            w->bell[w->count++] = (struct kvm_bell){
-                .addr = r->base + d->off, .d = d, .ports = ports};
+            w->bell[w->count++] =
+                (struct kvm_bell){.addr = r->base + d->off, .d = d, .ports = ports};
         }
     }
     pthread_mutex_unlock(&b->lock);

@@ -60,6 +60,16 @@ static void take_kick(struct engine_vcpu *k)
     sigtimedwait(&set, NULL, &now);
 }
 
+/* lock held, no vCPU inside KVM_RUN */
+static int sync_slots(struct engine *en)
+{
+    u32 gen = __atomic_load_n(&en->map_gen, __ATOMIC_ACQUIRE);
+    int r = en->slots_gen == gen ? 0 : kvm_slots_sync(en);
+
+    __atomic_store_n(&en->slots_gen, gen, __ATOMIC_RELEASE);
+    return r;
+}
+
 /* The map changed: has every vCPU leave KVM_RUN and makes new slots. */
 static int renew_slots(struct engine *en)
 {
@@ -67,8 +77,7 @@ static int renew_slots(struct engine *en)
     int r = 0;
 
     pthread_mutex_lock(&en->lock);
-    u32 gen = __atomic_load_n(&en->map_gen, __ATOMIC_ACQUIRE);
-    if (en->slots_gen != gen) {
+    if (en->slots_gen != __atomic_load_n(&en->map_gen, __ATOMIC_ACQUIRE)) {
         __atomic_store_n(&en->closed, true, __ATOMIC_SEQ_CST);
         for (unsigned i = 0; i < en->vm->ncpus; i++) {
             struct engine_vcpu *o = en->vm->vcpu[i].e;
@@ -78,8 +87,7 @@ static int renew_slots(struct engine *en)
             while (__atomic_load_n(&o->inside, __ATOMIC_SEQ_CST))
                 nanosleep(&nap, NULL);
         }
-        r = kvm_slots_sync(en);
-        __atomic_store_n(&en->slots_gen, gen, __ATOMIC_RELEASE);
+        r = sync_slots(en);
         __atomic_store_n(&en->closed, false, __ATOMIC_SEQ_CST);
     }
     pthread_mutex_unlock(&en->lock);
@@ -261,6 +269,50 @@ static int help_out(struct engine_vcpu *k)
     return 0;
 }
 
+/* ------------------------------------------------------------ the machine -- */
+
+/* Before the first vCPU runs, whose thread this is; the others wait for the lock. */
+static int go_on_all(struct engine *en)
+{
+    struct err e = {0};
+
+    for (unsigned i = 0; i < en->vm->ncpus; i++) {
+        struct engine_vcpu *k = en->vm->vcpu[i].e;
+        if (!k->cpuid_set && kvm_model_set(k, &e)) {
+            fprintf(stderr, "wirt: %s\n", e.msg);
+            return -EINVAL;
+        }
+        kvm_set_tsc(k);
+    }
+    int r = sync_slots(en); /* there is memory where its registers point */
+    if (!r && en->split)
+        r = kvm_apics_give(en);
+    return r ? r : kvm_pv_give(en);
+}
+
+static int unpark(struct engine *en)
+{
+    int r = 0;
+
+    if (__atomic_load_n(&en->running, __ATOMIC_ACQUIRE))
+        return 0;
+    pthread_mutex_lock(&en->lock);
+    if (!en->running) {
+        r = go_on_all(en);
+        __atomic_store_n(&en->running, !r, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&en->lock);
+    return r;
+}
+
+static void engine_park(struct engine *en)
+{
+    if (!__atomic_exchange_n(&en->running, false, __ATOMIC_ACQ_REL))
+        return;
+    kvm_pv_take(en);
+    kvm_apics_take(en);
+}
+
 /* -------------------------------------------------------------- the loop -- */
 
 static enum run_exit loop(struct engine_vcpu *k)
@@ -269,7 +321,7 @@ static enum run_exit loop(struct engine_vcpu *k)
 
     bool split = k->en->split;
 
-    if (split && kvm_apics_give(k->en))
+    if (unpark(k->en))
         return RUN_ERROR;
     for (;;) {
         u32 ev = vcpu_events(c->vcpu);
@@ -313,17 +365,12 @@ static enum run_exit loop(struct engine_vcpu *k)
 static enum run_exit engine_run(struct vcpu *v)
 {
     struct engine_vcpu *k = v->e;
-    struct err e = {0};
     sigset_t set;
 
     sigemptyset(&set);
     sigaddset(&set, kvm_kick_signal());
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     __atomic_store_n(&k->tid, gettid(), __ATOMIC_RELAXED);
-    if (!k->cpuid_set && kvm_model_set(k, &e)) {
-        fprintf(stderr, "wirt: %s\n", e.msg);
-        return RUN_ERROR;
-    }
     return loop(k);
 }
 
@@ -458,8 +505,14 @@ static void engine_set_state(struct vcpu *v, const struct cpu_state *s)
     k->c.triple_fault = false;
     k->c.dr6_pending = 0;
     k->here = true;
+    kvm_pv_reset(k);
     mmu_flush_all(&k->c);
     cpu_derive(&k->c);
+}
+
+static void *engine_pv(struct vcpu *v)
+{
+    return v->e->en->pv ? &v->e->pv : NULL;
 }
 
 static void engine_map(struct engine *en, u64 base, u64 size)
@@ -514,7 +567,9 @@ const struct engine_ops engine_kvm = {
     .kick = engine_kick,
     .get_state = engine_get_state,
     .set_state = engine_set_state,
-    .park = kvm_apics_take,
+    .park = engine_park,
+    .pv_state = &kvm_pv_state,
+    .pv = engine_pv,
     .map = engine_map,
     .dirty_log = engine_dirty_log,
     .print_stats = engine_print_stats,

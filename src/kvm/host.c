@@ -122,6 +122,9 @@ static int open_machine(struct engine *en, struct err *e)
         return err_set(e, -r, "/dev/kvm: MSRs in user space: %s", strerror(-r));
     if (en->split && (r = open_apics(en, e)))
         return r;
+    r = kvm_pv_open(en, e);
+    if (r)
+        return r;
 #ifdef KVM_CAP_EXIT_ON_EMULATION_FAILURE
     enable(en, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1); /* as good without: then it is #UD */
 #endif

@@ -39,6 +39,12 @@ struct kvm_bell {
     bool ports;
 };
 
+/* What a guest of KVM's own interface has besides its architectural state; pv.c. */
+struct kvm_pv {
+    u64 clock; /* ns, the same for all vCPUs */
+    u64 system_time, steal_time, pv_eoi, async_pf_int, async_pf;
+};
+
 struct engine {
     struct vm *vm;
     int kvm, fd; /* /dev/kvm, the machine */
@@ -49,7 +55,9 @@ struct engine {
     bool tsc_aux;
     bool split; /* local APICs in the kernel: apic.c */
     struct lapic_bus *apics;
-    bool apics_inside;          /* atomic; changes with the lock held */
+    bool apics_inside; /* changes with the lock held */
+    u32 pv;            /* features of KVM's interface that the guest is told of; 0 = none */
+    bool running;      /* atomic: not parked; local APICs and clock are KVM's */
     struct kvm_cpuid2 *offered; /* KVM_GET_SUPPORTED_CPUID */
 
     pthread_mutex_t
@@ -85,6 +93,8 @@ struct engine_vcpu {
     bool completes; /* KVM_RUN must be called once more to finish the exit in hand */
     bool ready;     /* KVM_INTERRUPT is allowed now */
     bool cpuid_set;
+    bool pv_new; /* pv is to be given to KVM before it runs */
+    struct kvm_pv pv;
     bool tsc_known;
     u64 tsc;          /* the offset that KVM has been given, if tsc_known */
     u32 inside;       /* atomic: in KVM_RUN or about to be */
@@ -115,13 +125,26 @@ void kvm_mmio_write(struct vm *vm, u64 gpa, const u8 *data, unsigned len);
 
 /* ---- apic.c: local APICs in the kernel ---- */
 
-/* Gives them to KVM before the first vCPU runs; on a vCPU's thread, no lock held.  -errno, told on
- * stderr. */
+/* Gives them to KVM before the first vCPU runs; the lock is held, every vCPU's CPUID set.  -errno,
+ * told on stderr. */
 int kvm_apics_give(struct engine *en);
 /* Takes them back; all vCPUs are parked. */
 void kvm_apics_take(struct engine *en);
 /* The guest has ended a level-triggered interrupt. */
 void kvm_apics_eoi(struct engine *en, u8 vector);
+
+/* ---- pv.c: KVM's paravirtual interface ---- */
+
+/* Finds what the guest may be told of: en->pv. */
+int kvm_pv_open(struct engine *en, struct err *e);
+/* The leaves of CPUID from 40000000h on; how many, at most 2. */
+unsigned kvm_pv_leaves(const struct engine *en, struct kvm_cpuid_entry2 *to);
+/* The clock goes on, and registers that are new are set; and back.  As kvm_apics_give(). */
+int kvm_pv_give(struct engine *en);
+void kvm_pv_take(struct engine *en);
+/* The guest begins anew, or is about to be loaded: nothing is switched on. */
+void kvm_pv_reset(struct engine_vcpu *k);
+extern const struct state_desc kvm_pv_state; /* of struct kvm_pv */
 
 /* ---- host.c: opening KVM ---- */
 

@@ -2,7 +2,7 @@
 /*
  * The processor that a guest on KVM sees: the CPU model of the software engines (cpu/cpuid.c),
  * less the features that KVM does not offer.  The host's own vendor, brand and family do not show,
- * nor does KVM.
+ * nor does KVM without --pv kvm.
  *
  * MSRs: KVM keeps those that make code run (kept[]); for all others the guest leaves to us, and
  * cpu/msr.c answers as it does under the software engines.
@@ -130,6 +130,11 @@ int kvm_model_set(struct engine_vcpu *k, struct err *e)
         for (u32 fn = 0x40000000; fn <= top && fn < 0x40000010; fn++)
             leaf(k, b, fn, 0, false);
     }
+    for (unsigned i = 0; i < b->head.nent && k->en->pv; i++)
+        if (b->entry[i].function == 1)
+            b->entry[i].ecx |= BIT(31); /* a hypervisor */
+    if (b->head.nent + 2 <= LEAVES_MAX)
+        b->head.nent += kvm_pv_leaves(k->en, &b->entry[b->head.nent]);
     int r = ioctl(k->fd, KVM_SET_CPUID2, b) ? -errno : 0;
     free(b);
     if (r)
@@ -140,7 +145,7 @@ int kvm_model_set(struct engine_vcpu *k, struct err *e)
 
 /* --------------------------------------------------------------- MSRs -- */
 
-enum when { ALWAYS, SPLIT };
+enum when { ALWAYS, SPLIT, PV };
 
 /* The MSRs that the guest reaches without leaving to us: base and which of 32 from there.  KVM lets
  * x2APIC's through of itself while it has the local APICs. */
@@ -154,11 +159,13 @@ static const struct {
     {0xc0000100, 0xfu, ALWAYS},  /* FS, GS and kernel GS base, TSC_AUX */
     {0x1b, 1, SPLIT},            /* APIC_BASE */
     {0x6e0, 1, SPLIT},           /* TSC_DEADLINE */
+    {0, 3u << 17, PV},           /* 11h, 12h: KVM's clock as it was first */
+    {0x4b564d00, 0xdf, PV},      /* KVM's own but 5, polling */
 };
 
 static bool is_kept(const struct engine *en, enum when when)
 {
-    return when == ALWAYS || en->split;
+    return when == ALWAYS || (when == SPLIT && en->split) || (when == PV && en->pv);
 }
 
 int kvm_filter_msrs(struct engine *en, struct err *e)

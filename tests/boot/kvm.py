@@ -28,14 +28,57 @@ FLAT = {
     "debug": (30, "int1|I/O breakpoint|DR6.B2|general detect|DR6.BD|GD cleared|RF in the flags of a fault"),
 }
 
-SCRIPT = """#!/bin/sh
+# What Linux runs as on the engine; the words that its log, or what --stats says, must have.  PCI
+# interrupts without MSIs are levels, and their ends leave the kernel's local APICs.
+LINUX = {
+    "one": ("--cpus 1", "", "echo forty-$((6 * 7))", "forty-42"),
+    "split": ("--cpus 2 --irqchip split --disk disk,bus=virtio", "pci=nomsi",
+              "dd if=/dev/zero of=/dev/vda bs=4k count=64 oflag=direct && grep -c ^processor /proc/cpuinfo",
+              r"64\+0 records out(?s:.*)^2$(?s:.*)^ +[1-9]\d+  exits for the end of an I/O APIC's interrupt"),
+    "user": ("--cpus 2 --irqchip user --disk disk,bus=virtio", "",
+             "dd if=/dev/zero of=/dev/vda bs=4k count=64 oflag=direct && grep -c ^processor /proc/cpuinfo",
+             r"64\+0 records out(?s:.*)^2$"),
+    "four": ("--cpus 4 --pv kvm", "", "dmesg | grep -o kvm-clock:.Using.msrs; "
+             "grep -c ^processor /proc/cpuinfo", r"^kvm-clock: Using msrs$(?s:.*)^4$"),
+}
+# One machine from engine to engine: each goes on where the other stopped.
+PATH = (("kvm", "--irqchip split"), ("soft", ""), ("kvm", "--irqchip user"), ("kvm", "--irqchip split"))
+
+SCRIPT = r"""#!/bin/sh
 cd /t
 for g in %s; do echo "flat $g"; ./guest_run kvm $g.bin | grep -v ^PASS; done
-echo linux
-./wirt run -v --engine kvm --stats --kernel vmlinuz --initrd initrd --memory 192M --net none \\
-    --append "console=ttyS0 quiet panic=-1 wirt.run='echo forty-\\$((6 * 7))'"
-echo "linux ended: $?"
-""" % " ".join(FLAT)
+dd if=/dev/zero of=disk bs=1M count=1 2>/dev/null
+mkfifo in
+sleep 100000 > in &
+khz=$(dmesg | sed -n 's/.*tsc: Detected \([0-9]*\)\.\([0-9]*\) MHz.*/\1\2/p')
+base="--kernel vmlinuz --initrd initrd --memory 192M --net none"
+append="console=ttyS0 quiet panic=-1 tsc_early_khz=$khz"
+linux() { # name, options, kernel's options, command
+    echo "linux $1"
+    ./wirt run -v --engine kvm --stats $base $2 --append "$append $3 wirt.run='$4'" < in
+    echo "linux $1 ended: $?"
+}
+%s
+echo "path"
+./wirt run --name path $base --engine kvm --append "$append wirt.run='n=0; while [ \$n -lt 400 ]; do n=\$((n + 1)); echo turn \$n; usleep 100000; done; echo whole way'" < in > path.log &
+saves() { # turn to wait for
+    while ! grep -q "^turn $1" path.log; do usleep 200000; done
+    ./wirt save path path.saved
+    wait $!
+}
+%s
+wait $!
+echo "path ended: $?"
+tail -n 40 path.log
+"""
+
+
+def script():
+    linux = "\n".join('linux %s "%s" "%s" "%s"' % (name, opts, kernel, run.replace("$", "\\$"))
+                      for name, (opts, kernel, run, _) in LINUX.items())
+    path = "\n".join('saves %d; ./wirt run --load path.saved --engine %s %s --name path < in >> path.log &' % (40 * (i + 1), engine, opts)
+                     for i, (engine, opts) in enumerate(PATH[1:]))
+    return SCRIPT % (" ".join(FLAT), linux, path)
 
 
 def libraries(*programs):
@@ -57,14 +100,14 @@ def run_inside(folder):
     files.update({"t/vmlinuz": kernel, "t/initrd": initrd})
     script = os.path.join(folder, "run")
     with open(script, "w") as f:
-        f.write(SCRIPT)
+        f.write(script())
     files["t/run"] = script
     cmd = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "1200", "-nographic", "-no-reboot", "-net", "none",
            "-kernel", kernel, "-initrd", initrd_with(host, folder, files),
            "-append", "console=ttyS0 quiet panic=-1 mitigations=off wirt.run='sh /t/run'"]
     try:
         r = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                           timeout=900 * PATIENCE)
+                           timeout=1500 * PATIENCE)
     except subprocess.TimeoutExpired as e:
         raise Failed("no end:\n" + (e.stdout or b"").decode("utf-8", "replace")[-3000:])
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", r.stdout.decode("utf-8", "replace"))
@@ -82,19 +125,32 @@ def check_flat(name, text):
         raise Failed("%s: %s passed (%d expected), failed: %s" % (name, m.group(1), passes, ", ".join(new)))
 
 
+def part(text, start, end):
+    """What lies between two lines."""
+    m = re.search(r"^%s\n(.*?)^%s(.*?)$" % (start, end), text, re.M | re.S)
+    if not m:
+        raise Failed("%s: no end:\n%s" % (start, text[-2500:]))
+    return m.group(1), m.group(2)
+
+
 def in_amd_v():
     if not shutil.which("qemu-system-x86_64"):
         raise Skip("no qemu-system-x86_64")
     with Scratch() as folder:
         text = run_inside(folder)
     for name in FLAT:
-        m = re.search(r"^flat %s\n(.*?)(?=^flat |^linux$)" % name, text, re.M | re.S)
+        m = re.search(r"^flat %s\n(.*?)(?=^flat |^linux )" % name, text, re.M | re.S)
         if not m:
             raise Failed("%s did not run:\n%s" % (name, text[-2500:]))
         check_flat(name, m.group(1))
-    linux = text[text.rfind("\nlinux\n"):]
-    if "forty-42" not in linux or "linux ended: 0" not in linux:
-        raise Failed("Linux on kvm:\n" + linux[-3000:])
+    for name, (_, _, _, want) in LINUX.items():
+        log, status = part(text, "linux " + name, "linux %s ended: " % name)
+        if status != "0" or not re.search(want, log, re.M):
+            raise Failed("Linux on kvm, %s: %s\n%s" % (name, status, log[-3000:]))
+    log, status = text[text.index("\npath\n"):], part(text, "path", "path ended: ")[1]
+    turns = [int(n) for n in re.findall(r"^turn (\d+)", log, re.M)]
+    if status != "0" or "whole way" not in log or turns != list(range(turns[0], 401)):
+        raise Failed("from engine to engine: %s\n%s" % (status, log[-3000:]))
 
 
 TESTS = [("engine kvm in a machine with AMD-V", in_amd_v, True)]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Saved machines: at random moments of a boot and under load, from one engine to the other; pauses
 and what the guest's clocks make of them; clones; damaged files."""
-import glob, hashlib, os, random, re, subprocess, time
+import glob, hashlib, os, random, re, shutil, subprocess, time
 
-from .machine import CACHE, PATIENCE, WIRT, Failed, Machine, Scratch, guest, tool
+from .machine import CACHE, PATIENCE, WIRT, Failed, Machine, Scratch, Skip, guest, tool
 from .net import Server
 
 APPEND = "console=ttyS0 quiet panic=-1"
@@ -110,7 +110,28 @@ S
 """
 
 
-def under_load(moments, bus, model, then=None):
+# fio keeps 16 writes under way and goes over its disk three times; each time it then reads it and checks each
+# block's sum and the number of the write that left it there.
+FIO = "/mnt/lib/ld-linux-x86-64.so.2 --library-path /mnt/lib /mnt/fio --name=t --filename=%s --rw=randwrite --bs=4k " \
+      "--size=8m --loops=3 --ioengine=libaio --iodepth=16 --direct=1 --rate_iops=250 --randseed=7 --verify=crc32c " \
+      "--do_verify=1 --verify_fatal=1 --minimal"
+
+
+def fio_disk(folder):
+    """An ext4 image with fio and its libraries."""
+    root, image, fio = os.path.join(folder, "root"), os.path.join(folder, "tools.img"), shutil.which("fio")
+    if not fio:
+        raise Skip("no fio")
+    os.makedirs(os.path.join(root, "lib"))
+    shutil.copy(fio, root)
+    for path in re.findall(r"(/\S+) \(0x", subprocess.run(["ldd", fio], stdout=subprocess.PIPE, text=True, check=True).stdout):
+        shutil.copy(path, os.path.join(root, "lib"))
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", root, image, "200M"], check=True, stdout=subprocess.DEVNULL)
+    return image
+
+
+def under_load(moments, bus, model, then=None, fio=False):
+    """Counter, file and, if asked for, fio."""
     kernel, initrd = guest("generic" if model == "e1000" else "cloud")
     rnd = random.Random(7 * moments + len(bus))
     data = os.urandom(1 << 20)
@@ -122,6 +143,11 @@ def under_load(moments, bus, model, then=None):
             f.truncate(1 << 20)
         args = ("--kernel", kernel, "--initrd", initrd, "--append", APPEND, "--memory", "256M", "--disk",
                 "%s,bus=%s" % (disk, bus), "--net", "user,model=" + model)
+        if fio:
+            second = os.path.join(d.path, "fio.img")
+            with open(second, "wb") as f:
+                f.truncate(8 << 20)
+            args += ("--disk", "%s,bus=%s" % (second, bus), "--disk", "%s,bus=virtio,readonly" % fio_disk(d.path))
         for i in range(moments + 1):
             with Machine(*args, "--qmp", "unix:" + d.qmp(i), engine=then if i == moments else None) as m:
                 if i == 0:
@@ -132,6 +158,10 @@ def under_load(moments, bus, model, then=None):
                         m.send(line)
                     m.run("true")
                     m.send("sh /tmp/disk %s & sh /tmp/net %d %s &" % (dev, server.port, sum))
+                    if fio:
+                        tools = "/dev/vdc" if bus == "virtio" else "/dev/vda"
+                        m.run("mount -o ro %s /mnt" % tools)
+                        m.send("(%s > /tmp/fio 2>&1; echo $? > /tmp/fio.status) &" % (FIO % (dev[:-1] + "b")))
                     m.run("sleep 1")
                 if i < moments:
                     end = time.monotonic() + rnd.uniform(0.1, 1.2)
@@ -140,6 +170,13 @@ def under_load(moments, bus, model, then=None):
                     save(m, d.qmp(i), file)
                     args = ("--load", file)
                     continue
+                if fio:
+                    m.run("while [ ! -e /tmp/fio.status ]; do sleep 1; done", 600)
+                    if m.run("cat /tmp/fio.status").split()[-1] != "0":
+                        m.fail("fio: " + m.run("cat /tmp/fio")[-1500:])
+                    done = m.run("cut -d ';' -f 6,47 /tmp/fio").split()[-1]  # KiB read to be checked, and written
+                    if done != "24576;24576":
+                        m.fail("fio read and wrote %s KiB" % done)
                 m.run("sleep 10; touch /tmp/stop; wait; sh /tmp/check %s" % dev, 300)
                 found = m.run("cat /tmp/last /tmp/good").split()
                 if int(found[-2]) < 64 or int(found[-1]) < 1:
@@ -360,9 +397,9 @@ TESTS = [
     ("save: 4 clones", lambda: clones(4, 512, small_clone), False),
     ("save: a loaded machine runs at once", lambda: quick("2G"), False),
     ("save: a boot in 20 pieces", lambda: boot_in_pieces(20), True),
-    ("save: under load, 20 times, virtio", lambda: under_load(20, "virtio", "virtio"), True),
-    ("save: under load, 20 times, ide and e1000", lambda: under_load(20, "ide", "e1000"), True),
-    ("save: under load, soft to interp", lambda: under_load(5, "ide", "virtio", "interp"), True),
+    ("save: under load, 20 times, virtio", lambda: under_load(20, "virtio", "virtio", fio=True), True),
+    ("save: under load, 20 times, ide and e1000", lambda: under_load(20, "ide", "e1000", fio=True), True),
+    ("save: under load, soft to interp", lambda: under_load(5, "ide", "virtio", "interp", fio=True), True),
     ("save: 20 clones", lambda: clones(20, 2048, small_clone), True),
     ("save: 20 clones of Debian 12", lambda: clones(20, 2048, debian_clone), True),
 ]
