@@ -41,9 +41,10 @@ void opt_help(FILE *f, const struct opt_desc *o)
 
 void opts_help(FILE *f)
 {
-    fputs("usage: wirt run [OPTION...] [DISK]\n\n"
+    fputs("usage: wirt run [OPTION...] [DISK|APPLIANCE]\n\n"
           "  wirt run disk.img\n"
           "  wirt run --cdrom install.iso --disk disk.img --memory 2G\n"
+          "  wirt run box.ova\n"
           "  wirt run --kernel vmlinuz --initrd initrd.img --append console=ttyS0\n",
           f);
     for (const struct opt_desc *o = run_options.row; o < run_options.row + run_options.rows; o++) {
