@@ -101,6 +101,8 @@ void cpu_close(struct cpu *c)
     hostrun_close(c);
     icache_free(c->icache);
     free((void *)c->model);
+    free(c->pcids);
+    c->pcids = NULL;
     c->icache = NULL;
     c->model = NULL;
 }

@@ -85,8 +85,9 @@ struct cpu {
     u64 walk_side;     /* tells the walks of a program from those of its kernel in ring 3 */
     u64 walk_epoch[2]; /* count flushes of walks; [1]: of a kernel's upper half */
     u64 tlb_epoch;     /* counts flushes of the TLB, of one page too */
-    u8 *rmw_hva;       /* mmu_rmw() gave this address in a page whose writes must be told */
-    u8 *divert;        /* ring3_divert(): what stands for page divert_page, or NULL */
+    struct pcid_contexts *pcids; /* mmu_pcid.c's; NULL until the first */
+    u8 *rmw_hva; /* mmu_rmw() gave this address in a page whose writes must be told */
+    u8 *divert;  /* ring3_divert(): what stands for page divert_page, or NULL */
     u64 divert_page;
     struct ram_range {
         u64 base, size; /* guest-physical; whole pages */

@@ -752,7 +752,7 @@ bool mmu_global(struct cpu *c, u64 lin)
 
 /* ------------------------------------------------ maintenance -- */
 
-void mmu_flush(struct cpu *c, bool global_too)
+static void flush(struct cpu *c, bool global_too)
 {
     mmu_before_flush(c);
     c->tlb_epoch++;
@@ -765,6 +765,17 @@ void mmu_flush(struct cpu *c, bool global_too)
         memset(c->tlb_large, 0, sizeof(c->tlb_large));
         c->tlb_huge = false;
     }
+}
+
+void mmu_flush(struct cpu *c, bool global_too)
+{
+    mmu_drop_pcids(c);
+    flush(c, global_too);
+}
+
+void mmu_flush_loaded(struct cpu *c)
+{
+    flush(c, false);
 }
 
 void mmu_flush_all(struct cpu *c)

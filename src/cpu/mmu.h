@@ -151,8 +151,16 @@ static inline u64 *mmu_walk_epoch(struct cpu *c, u64 lin)
 /* Before entries go: they are what mmu_sync_code() looks at. */
 void mmu_before_flush(struct cpu *c);
 
-void mmu_flush(struct cpu *c, bool global_too); /* CR3 load, CR0/CR4 changes */
-void mmu_init(struct cpu *c);                   /* once, before any access */
+/* CR3 load without PCIDs, CR0/CR4 changes.  What is put aside of other PCIDs goes too. */
+void mmu_flush(struct cpu *c, bool global_too);
+/* Of the address space that is loaded alone, and not its global pages. */
+void mmu_flush_loaded(struct cpu *c);
+/* CR3 load with CR4.PCIDE; keep: what was put aside under `to` is still right (bit 63). */
+void mmu_switch(struct cpu *c, u16 from, u16 to, bool keep);
+/* What is put aside is wrong: of one PCID, which is not loaded, or of all. */
+void mmu_drop_pcid(struct cpu *c, u16 pcid);
+void mmu_drop_pcids(struct cpu *c);
+void mmu_init(struct cpu *c);      /* once, before any access */
 void mmu_flush_all(struct cpu *c); /* also where memory is (VCPU_FLUSH), and unused TLBs */
 void mmu_flush_page(struct cpu *c, u64 lin); /* INVLPG */
 /* Page ram_off now holds cached code: sets PAGE_CODE and sees that no CPU keeps a writable TLB

@@ -446,18 +446,25 @@ void exec_invlpg(struct cpu *c, const struct insn *i)
 
 void exec_invpcid(struct cpu *c, const struct insn *i)
 {
+    enum { INVPCID_PAGE, INVPCID_CONTEXT, INVPCID_ALL, INVPCID_ALL_BUT_GLOBAL };
     u64 type = reg_read(c, &i->opnd[0]), desc[2];
 
     need_cpl0(c);
     mmu_read_bytes(c, mem_linear(c, i, 16, SEG_READ), desc, 16);
-    if (type > 3 || (type < 2 && desc[0] >> 12) || (type == 0 && !canonical(desc[1])))
+    if (type > INVPCID_ALL_BUT_GLOBAL || (type < INVPCID_ALL && desc[0] >> 12) ||
+        (type == INVPCID_PAGE && !canonical(desc[1])))
         cpu_gp(c, 0);
-    if (type < 2 && !(c->s.cr4 & CR4_PCIDE) && desc[0])
+    if (type < INVPCID_ALL && !(c->s.cr4 & CR4_PCIDE) && desc[0])
         cpu_gp(c, 0);
-    if (type == 0)
+    u16 loaded = c->s.cr4 & CR4_PCIDE ? c->s.cr3 & 0xfff : 0;
+    if (type < INVPCID_ALL && desc[0] != loaded)
+        mmu_drop_pcid(c, (u16)desc[0]);
+    else if (type == INVPCID_PAGE)
         mmu_flush_page(c, desc[1]);
+    else if (type == INVPCID_CONTEXT)
+        mmu_flush_loaded(c);
     else
-        mmu_flush(c, true);
+        mmu_flush(c, type == INVPCID_ALL);
     c->leave = true;
 }
 

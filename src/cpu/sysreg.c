@@ -17,6 +17,7 @@ enum { DR6_BD = 1 << 13, DR7_GD = 1 << 13 };
 #define DR7_FIXED    0x400u
 #define DR7_WRITABLE 0xffff2bffu
 #define CR3_NOFLUSH  BIT64(63)
+#define CR3_PCID     0xfffu
 
 static bool canonical(u64 a)
 {
@@ -94,8 +95,11 @@ void cr0_write(struct cpu *c, u64 v)
 
 void cr3_write(struct cpu *c, u64 v)
 {
+    u64 old = c->s.cr3;
+    bool pcids = c->s.cr4 & CR4_PCIDE, keep = pcids && v & CR3_NOFLUSH;
+
     if (c->long_mode) {
-        if (c->s.cr4 & CR4_PCIDE)
+        if (pcids)
             v &= ~CR3_NOFLUSH;
         if (v >> c->model->phys_bits)
             cpu_gp(c, 0);
@@ -105,7 +109,10 @@ void cr3_write(struct cpu *c, u64 v)
             check_pdptes(c, v);
     }
     c->s.cr3 = v;
-    mmu_flush(c, c->s.cr4 & CR4_PCIDE);
+    if (!pcids)
+        mmu_flush(c, false);
+    else if (!keep || v != old)
+        mmu_switch(c, old & CR3_PCID, v & CR3_PCID, keep);
     c->leave = true;
 }
 

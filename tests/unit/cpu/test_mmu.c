@@ -4,6 +4,7 @@
  * that are watched, the A20 gate, flushes.
  */
 #include "cpu/interp.h"
+#include "cpu/sysinsn.h"
 #include "fixture.h"
 
 enum { LIN = 0x100000, MMIO_AT = 0x10000000, ROM_AT = 0x20000000 };
@@ -247,6 +248,103 @@ static void test_flush(void **state)
         assert_int_equal(mmu_read(c, 0x400000 + i * 4096, 1), 6);
 }
 
+enum { ROOT_A = 0x8000, ROOT_B = 0x9000, PCID_A = 5, PCID_B = 6 };
+#define NOFLUSH BIT64(63)
+
+static void load(struct cpu *c, u64 root, unsigned pcid, u64 noflush)
+{
+    cr3_write(c, root | pcid | noflush);
+}
+
+/* Two address spaces with other pages at one place, whose entries are changed behind their backs:
+ * what is read afterwards tells whether the TLB or the table was asked. */
+static void test_pcids(void **state)
+{
+    struct env *v = *state;
+    struct cpu *c = v->f.cpu;
+    u8 *ram = v->f.ram;
+    u64 *pt_a = (u64 *)(ram + 0xc000), *pt_b = (u64 *)(ram + 0xf000);
+    const u64 lin = 0x8000000000; /* of the second entry of the root */
+
+    for (unsigned i = 0; i < 2; i++) {
+        u64 *root = (u64 *)(ram + (i ? ROOT_B : ROOT_A)), at = i ? 0xd000 : 0xa000;
+        memcpy(root, ram + (c->s.cr3 & ~0xfffull), 4096);
+        root[1] = at | 7;
+        *(u64 *)(ram + at) = (at + 0x1000) | 7;
+        *(u64 *)(ram + at + 0x1000) = (at + 0x2000) | 7;
+    }
+    ram[0x50000] = 5;
+    ram[0x60000] = 6;
+    ram[0x70000] = 7;
+    pt_a[0] = 0x50000 | 7;
+    pt_b[0] = 0x60000 | 7;
+    load(c, ROOT_A, 0, 0);
+    cr4_write(c, c->s.cr4 | CR4_PCIDE);
+
+    load(c, ROOT_A, PCID_A, 0);
+    assert_int_equal(mmu_read(c, lin, 1), 5);
+    load(c, ROOT_B, PCID_B, 0);
+    assert_int_equal(mmu_read(c, lin, 1), 6);
+    pt_a[0] = pt_b[0] = 0x70000 | 7;
+    load(c, ROOT_A, PCID_A, NOFLUSH);
+    assert_int_equal(mmu_read(c, lin, 1), 5); /* kept */
+    load(c, ROOT_B, PCID_B, NOFLUSH);
+    assert_int_equal(mmu_read(c, lin, 1), 6);
+    load(c, ROOT_A, PCID_A, 0);
+    assert_int_equal(mmu_read(c, lin, 1), 7); /* not asked to keep it */
+    load(c, ROOT_B, PCID_B, NOFLUSH);
+    assert_int_equal(mmu_read(c, lin, 1), 6);
+    load(c, ROOT_B, PCID_B, 0); /* the one that is loaded */
+    assert_int_equal(mmu_read(c, lin, 1), 7);
+
+    /* Flushes that reach what is not loaded */
+    static const struct {
+        u8 what;
+        bool gone;
+    } flushes[] = {{0, false}, {1, true}, {2, true}, {3, true}, {4, false}};
+    for (unsigned i = 0; i < ARRAY_SIZE(flushes); i++) {
+        pt_a[0] = 0x50000 | 7;
+        load(c, ROOT_A, PCID_A, 0);
+        assert_int_equal(mmu_read(c, lin, 1), 5);
+        pt_a[0] = 0x70000 | 7;
+        load(c, ROOT_B, PCID_B, 0);
+        if (flushes[i].what == 0)
+            mmu_flush_page(c, lin); /* of the one that is loaded */
+        else if (flushes[i].what == 1)
+            mmu_drop_pcid(c, PCID_A);
+        else if (flushes[i].what == 2)
+            mmu_flush(c, false);
+        else if (flushes[i].what == 3)
+            cr4_write(c, c->s.cr4 ^ CR4_PGE);
+        else
+            mmu_drop_pcid(c, PCID_B);
+        load(c, ROOT_A, PCID_A, NOFLUSH);
+        assert_int_equal(mmu_read(c, lin, 1), flushes[i].gone ? 7 : 5);
+    }
+
+    /* A page that gets code while it is put aside is not written through what was put aside. */
+    pt_a[0] = 0x50000 | 7;
+    load(c, ROOT_A, PCID_A, 0);
+    mmu_write(c, lin, 1, 1);
+    load(c, ROOT_B, PCID_B, 0);
+    mmu_protect_code(c, 0x50000);
+    u32 gen = v->f.vm.mem.page_gen[0x50];
+    load(c, ROOT_A, PCID_A, NOFLUSH);
+    mmu_write(c, lin, 1, 2);
+    assert_int_not_equal(v->f.vm.mem.page_gen[0x50], gen);
+
+    /* More address spaces than there is room for: the oldest is looked up anew. */
+    for (unsigned n = 0; n < 40; n++) {
+        pt_a[0] = (n & 1 ? 0x50000 : 0x60000) | 7;
+        load(c, ROOT_A, 100 + n, 0);
+        assert_int_equal(mmu_read(c, lin, 1), n & 1 ? 2 : 6);
+    }
+    load(c, ROOT_A, 138, NOFLUSH);
+    assert_int_equal(mmu_read(c, lin, 1), 6);
+    load(c, ROOT_A, 100, NOFLUSH);
+    assert_int_equal(mmu_read(c, lin, 1), 2);
+}
+
 static void test_debug_translate(void **state)
 {
     struct env *v = *state;
@@ -264,9 +362,11 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_mmio),  T(test_rom),        T(test_unmapped),
-        T(test_cross), T(test_code_pages), T(test_watched_pages),
-        T(test_a20),   T(test_flush),      T(test_debug_translate),
+        T(test_mmio),       T(test_rom),
+        T(test_unmapped),   T(test_cross),
+        T(test_code_pages), T(test_watched_pages),
+        T(test_a20),        T(test_flush),
+        T(test_pcids),      T(test_debug_translate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
