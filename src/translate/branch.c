@@ -119,6 +119,7 @@ void gen_interp(struct trans *t, struct tinsn *ti, bool ends)
     s->insn = (u16)t->cur;
     s->rip = ends;
     t->form = FORM_BOTH;
+    t->vec_ready = false; /* help_insn() leaves vector state where the interpreter had it */
 }
 
 /* ------------------------------------------------------------ instructions -- */

@@ -70,6 +70,9 @@ int cache_open(struct soft *sc, struct err *e)
     sc->code_start = sc->e.p;
     sc->trimmed = sc->rw;
     sc->nblocks = sc->ncpages = 1;
+    for (unsigned i = 0; i < MMU_SLOW; i++)
+        for (unsigned k = 0; k < JUMPS_SIZE; k++)
+            sc->jumps[i][k].rip = JUMPS_NONE(k);
     return 0;
 }
 
@@ -95,7 +98,8 @@ void cache_flush(struct soft *sc)
     memset(sc->block_hash, 0, BLOCK_HASH * sizeof(*sc->block_hash));
     memset(sc->cpage_hash, 0, CPAGE_HASH * sizeof(*sc->cpage_hash));
     code_map_flush(&sc->c.code_map, true);
-    memset(sc->jumps, 0, sizeof(sc->jumps));
+    for (unsigned i = 0; i < MMU_SLOW; i++)
+        jumps_clear(sc, i);
     sc->nblocks = sc->ncpages = 1;
     sc->e.p = sc->code_start;
     sc->trimmed = sc->rw;

@@ -107,6 +107,15 @@ static void find_far_segments(struct soft *sc)
         sc->far_seg[s - FS] = segment_flat(&sc->c, s, 3, false) ? 0 : 1ull << 63;
 }
 
+void jumps_clear(struct soft *sc, unsigned idx)
+{
+    for (u32 k = 0; k < sc->njumps[idx]; k++) {
+        unsigned i = sc->jumps_list[idx][k];
+        sc->jumps[idx][i].rip = JUMPS_NONE(i);
+    }
+    sc->njumps[idx] = 0;
+}
+
 void soft_refresh(struct soft *sc)
 {
     struct cpu *c = &sc->c;
@@ -116,8 +125,7 @@ void soft_refresh(struct soft *sc)
         find_far_segments(sc);
     if (unlikely(sc->jumps_key[c->mmu_idx] != sc->key) && !(sc->key & KEY_BAD)) {
         sc->jumps_key[c->mmu_idx] = sc->key;
-        for (unsigned i = 0; i < JUMPS_SIZE; i++)
-            sc->jumps[c->mmu_idx][i].rip = 1;
+        jumps_clear(sc, c->mmu_idx);
     }
 }
 
@@ -264,10 +272,11 @@ const void *help_jump(struct soft *sc, struct site *st, u64 target)
     struct block *b = soft_block(sc, target);
     if (!b)
         return leave(sc, target);
-    sc->jumps[sc->c.mmu_idx][target & (JUMPS_SIZE - 1)] = (struct jump_entry){
-        .rip = target,
-        .host = sc->rx + b->entry - CHECK_BYTES,
-    };
+    unsigned idx = sc->c.mmu_idx, i = target & (JUMPS_SIZE - 1);
+    struct jump_entry *j = &sc->jumps[idx][i];
+    if (j->rip == JUMPS_NONE(i))
+        sc->jumps_list[idx][sc->njumps[idx]++] = (u16)i;
+    *j = (struct jump_entry){.rip = target, .host = sc->rx + b->entry - CHECK_BYTES};
     return sc->rx + b->entry;
 }
 
@@ -341,7 +350,7 @@ const void *help_insn(struct soft *sc, struct site *st, u64 unused)
             return NULL;
         find_far_segments(sc);
     }
-    if (live && !vec_load(sc))
+    if (live && !st->decoded && !vec_load(sc))
         return NULL;
     return sc->rx + next;
 }

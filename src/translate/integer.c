@@ -273,6 +273,7 @@ static void otherwise(struct trans *t, unsigned cc)
 {
     struct stub *s = stub_add(t, emit_jcc(t->e, cc), t->thunks->insn);
     s->insn = (u16)t->cur;
+    t->vec_ready = false;
 }
 
 /* DIV and IDIV must not fault on the host: what may overflow goes to the interpreter. */

@@ -31,7 +31,7 @@ enum {
     BLOCK_HASH = 1 << 16,
     CPAGES_MAX = 1 << 16,
     CPAGE_HASH = 1 << 14,
-    JUMPS_BITS = 12,
+    JUMPS_BITS = 14,
     JUMPS_SIZE = 1 << JUMPS_BITS,
     WRITES_MAX = 64,
     TLB_PLACES = (TLB_SIZE - 1) * (int)sizeof(struct tlb_entry),
@@ -72,10 +72,11 @@ struct block {
 };
 
 struct jump_entry {
-    u64 rip;
+    u64 rip;        /* of an empty entry: JUMPS_NONE(its index), which belongs elsewhere */
     const u8 *host; /* of block.checked */
 };
 _Static_assert(sizeof(struct jump_entry) == 16, "translated code shifts by 4");
+#define JUMPS_NONE(i) ((u64)(i) ^ 1)
 
 /*
  * Stands in the code cache behind a jump to a thunk; S1 points at it.  Positions in the cache are
@@ -162,6 +163,8 @@ struct soft {
     u16 key;     /* current */
     struct jump_entry jumps[MMU_SLOW][JUMPS_SIZE]; /* by enum mmu_idx */
     u16 jumps_key[MMU_SLOW];
+    u16 jumps_list[MMU_SLOW][JUMPS_SIZE]; /* entries in use */
+    u32 njumps[MMU_SLOW];
     u64 changes; /* counts invalidations of code */
 
     /* Code cache: both mappings of one memfd. */
@@ -292,6 +295,8 @@ void vec_save(struct soft *sc);
 /* soft.flags to s.rflags and back. */
 void flags_out(struct soft *sc);
 void flags_in(struct soft *sc);
+/* Empties the jump table of a TLB. */
+void jumps_clear(struct soft *sc, unsigned idx);
 /* Looks for a block at s.rip, translates when there is none; NULL: interpret one instruction. */
 struct block *soft_block(struct soft *sc, u64 rip);
 /* The cpage of the page at rip as it is mapped now; 0 = not plain memory, or a fault. */

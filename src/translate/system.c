@@ -25,6 +25,7 @@ static void to_interpreter(struct trans *t, unsigned cc)
 {
     struct stub *s = stub_add(t, emit_jcc(t->e, cc), t->thunks->insn);
     s->insn = (u16)t->cur;
+    t->vec_ready = false;
 }
 
 static void gen_cli(struct trans *t, struct tinsn *ti)
