@@ -157,6 +157,12 @@ void cpu_state_reset(struct cpu_state *s, bool bsp);
 void cpu_state_init(struct cpu_state *s, bool bsp);
 
 /* Of struct cpu_state, for saved machines: combinations that no processor is in are refused. */
+/* A linear address of 48 bits, sign-extended. */
+static inline bool canonical(u64 lin)
+{
+    return (u64)(((s64)lin >> 47) + 1) <= 1;
+}
+
 extern const struct state_desc cpu_state_desc;
 
 #endif

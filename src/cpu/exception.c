@@ -187,7 +187,7 @@ static void deliver_long(struct cpu *c, unsigned vector, enum int_source src, u3
     frame_push(c, &f, 8, ret);
     if (error != NO_ERROR_CODE)
         frame_push(c, &f, 8, error);
-    if ((u64)(((s64)off >> 47) + 1) > 1)
+    if (!canonical(off))
         cpu_gp(c, 0);
     if (inner)
         c->s.seg[SS] = (struct segment){.sel = (u16)dpl, .attr = (u16)(dpl << 5)};

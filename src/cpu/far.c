@@ -13,11 +13,6 @@
 
 enum { SYS_TSS16 = 1, SYS_GATE16 = 4, SYS_TASK_GATE = 5, SYS_TSS32 = 9, SYS_GATE32 = 12 };
 
-static bool canonical(u64 a)
-{
-    return (u64)(((s64)a >> 47) + 1) <= 1;
-}
-
 static u64 cut(u64 v, unsigned size)
 {
     return size == 8 ? v : size == 4 ? (u32)v : (u16)v;

@@ -83,11 +83,6 @@ static u64 code_linear(const struct cpu *c)
     return c->code == CODE64 ? c->s.rip : (u32)(c->s.seg[CS].base + c->s.rip);
 }
 
-static bool canonical(u64 lin)
-{
-    return (u64)(((s64)lin >> 47) + 1) <= 1;
-}
-
 static bool offered(const struct cpu *c, const struct insn *i)
 {
     u16 f = op_rows[i->row].feature;

@@ -728,7 +728,7 @@ bool mmu_fill(struct cpu *c, u64 lin, enum tlb_access a)
 
     if (c->tlb == &c->tlbs[MMU_SLOW] && a != TLB_EXEC)
         return false;
-    if (c->long_mode && (u64)(((s64)lin >> 47) + 1) > 1)
+    if (c->long_mode && !canonical(lin))
         return false;
     if (walk(c, lin, acc, c->mmu_idx, true, &w) != WALK_OK)
         return false;
@@ -834,7 +834,7 @@ bool mmu_probe(struct cpu *c, u64 lin, bool write, u64 *gpa)
 {
     struct walk w;
 
-    if (c->long_mode && (u64)(((s64)lin >> 47) + 1) > 1)
+    if (c->long_mode && !canonical(lin))
         return false;
     if (walk(c, lin, write ? PF_W : 0, MMU_KERNEL_AC, true, &w) != WALK_OK)
         return false;

@@ -91,11 +91,6 @@ static bool is_inert(u32 msr)
     return false;
 }
 
-static bool canonical(u64 a)
-{
-    return (u64)(((s64)a >> 47) + 1) <= 1;
-}
-
 /* ------------------------------------------------ MTRRs -- */
 
 /* The place of an MTRR in the state, NULL: no such register. */

@@ -187,7 +187,7 @@ op_inline void branch_near(struct cpu *c, const struct insn *i, u64 target)
         target = (u16)target;
     else if (i->mode != CODE64)
         target = (u32)target;
-    if (i->mode == CODE64 ? (u64)(((s64)target >> 47) + 1) > 1 : target > c->s.seg[CS].limit)
+    if (i->mode == CODE64 ? !canonical(target) : target > c->s.seg[CS].limit)
         cpu_gp(c, 0);
     c->next_rip = target;
 }

@@ -35,7 +35,7 @@ u64 seg_linear_slow(struct cpu *c, enum seg_reg seg, u64 off, unsigned size, enu
         size = 1;
     if (c->code == CODE64) {
         u64 lin = off + (seg >= FS ? s->base : 0), last = lin + size - 1;
-        if ((u64)(((s64)lin >> 47) + 1) > 1 || (u64)(((s64)last >> 47) + 1) > 1)
+        if (!canonical(lin) || !canonical(last))
             seg_fault(c, seg);
         return lin;
     }

@@ -20,8 +20,7 @@ static inline u64 seg_linear(struct cpu *c, enum seg_reg seg, u64 off, unsigned 
     if (likely(c->code == CODE64)) {
         u64 lin = off + (seg >= FS ? c->s.seg[seg].base : 0);
         /* canonical: bits 63-47 equal, for the first and the last byte */
-        if (likely((u64)(((s64)lin >> 47) + 1) <= 1 &&
-                   (u64)(((s64)(lin + size - 1) >> 47) + 1) <= 1))
+        if (likely(canonical(lin) && canonical(lin + size - 1)))
             return lin;
     } else if (likely(c->seg_ok[seg] >> a & 1 && off + size - 1 <= c->s.seg[seg].limit)) {
         return (u32)(c->s.seg[seg].base + off);

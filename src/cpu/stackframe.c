@@ -51,7 +51,7 @@ struct frame frame_long(struct cpu *c, u64 sp, unsigned cpl)
 static u64 linear(struct cpu *c, const struct frame *f, u64 off, unsigned size)
 {
     if (f->flat) {
-        if ((u64)(((s64)off >> 47) + 1) > 1 || (u64)(((s64)(off + size - 1) >> 47) + 1) > 1)
+        if (!canonical(off) || !canonical(off + size - 1))
             cpu_raise(c, EXC_SS, f->error);
         return off;
     }

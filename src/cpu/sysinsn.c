@@ -16,11 +16,6 @@
 #include "cpu/perfctr.h"
 #include "cpu/ring3.h"
 
-static bool canonical(u64 a)
-{
-    return (u64)(((s64)a >> 47) + 1) <= 1;
-}
-
 static void need_cpl0(struct cpu *c)
 {
     if (c->cpl)

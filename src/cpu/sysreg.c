@@ -19,11 +19,6 @@ enum { DR6_BD = 1 << 13, DR7_GD = 1 << 13 };
 #define CR3_NOFLUSH  BIT64(63)
 #define CR3_PCID     0xfffu
 
-static bool canonical(u64 a)
-{
-    return (u64)(((s64)a >> 47) + 1) <= 1;
-}
-
 static void need_cpl0(struct cpu *c)
 {
     if (c->cpl)

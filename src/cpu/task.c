@@ -59,7 +59,7 @@ u64 task_stack64(struct cpu *c, unsigned n)
     if (off + 7 > c->s.tr.limit)
         cpu_raise(c, EXC_TS, c->s.tr.sel & ~3u);
     u64 sp = mmu_read_sys(c, c->s.tr.base + off, 8);
-    if ((u64)(((s64)sp >> 47) + 1) > 1)
+    if (!canonical(sp))
         cpu_raise(c, EXC_SS, 0);
     return sp;
 }

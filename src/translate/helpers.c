@@ -131,11 +131,6 @@ void soft_refresh(struct soft *sc)
 
 /* ------------------------------------------------------------ finding blocks -- */
 
-static bool canonical(u64 lin)
-{
-    return (u64)(((s64)lin >> 47) + 1) <= 1;
-}
-
 u32 soft_cpage(struct soft *sc, u64 rip)
 {
     struct cpu *c = &sc->c;

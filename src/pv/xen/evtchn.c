@@ -187,11 +187,6 @@ void evtchn_unbind(struct xen *x, u32 port)
 
 /* --------------------------------------------------------------- calls -- */
 
-static bool is_self(u16 dom)
-{
-    return dom == DOMID_SELF || dom == XEN_DOMID_GUEST;
-}
-
 /* dom u16, remote_dom u16, port u32 (out) */
 static s64 alloc_unbound(struct xen_call *k)
 {

@@ -192,7 +192,7 @@ _Static_assert(sizeof(struct copy_op) == 40, "gnttab_copy");
 
 static int copy_side(struct xen *x, const struct copy_ptr *p, bool gref, bool write, u8 **hva)
 {
-    if (p->domid != DOMID_SELF && p->domid != XEN_DOMID_GUEST)
+    if (!is_self(p->domid))
         return GNTST_bad_domain;
     if (gref)
         return map_for(x, (u32)p->ref_or_gmfn, XEN_DOMID_GUEST, write, hva);
@@ -305,7 +305,7 @@ static s64 get_version(struct xen_call *k)
 
     if (!guest_read(k, k->a[1], &a, sizeof(a)))
         return -XEN_EFAULT;
-    if (a.dom != DOMID_SELF && a.dom != XEN_DOMID_GUEST)
+    if (!is_self(a.dom))
         return -XEN_EPERM;
     a.version = k->x->grants->version;
     return guest_write(k, k->a[1], &a, sizeof(a)) ? 0 : -XEN_EFAULT;
@@ -322,7 +322,7 @@ static s64 query_size(struct xen_call *k)
 
     if (!guest_read(k, k->a[1], &a, sizeof(a)))
         return -XEN_EFAULT;
-    if (a.dom != DOMID_SELF && a.dom != XEN_DOMID_GUEST) {
+    if (!is_self(a.dom)) {
         a.status = GNTST_bad_domain;
     } else {
         a.nr = k->x->grants->nframes;
@@ -346,7 +346,7 @@ static s64 setup_table(struct xen_call *k)
     if (!guest_read(k, k->a[1], &a, sizeof(a)))
         return -XEN_EFAULT;
     a.status = GNTST_okay;
-    if (a.dom != DOMID_SELF && a.dom != XEN_DOMID_GUEST)
+    if (!is_self(a.dom))
         a.status = GNTST_bad_domain;
     else if (a.nr > FRAMES_MAX)
         a.status = GNTST_general_error;
@@ -375,7 +375,7 @@ static s64 get_status_frames(struct xen_call *k)
     if (!guest_read(k, k->a[1], &a, sizeof(a)))
         return -XEN_EFAULT;
     a.status = GNTST_okay;
-    if (a.dom != DOMID_SELF && a.dom != XEN_DOMID_GUEST)
+    if (!is_self(a.dom))
         a.status = GNTST_bad_domain;
     else if (a.nr > STATUS_FRAMES || k->x->grants->version != 2)
         a.status = GNTST_general_error;

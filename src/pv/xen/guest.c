@@ -16,7 +16,7 @@ static bool copy_pv(struct cpu *c, u64 lin, void *buf, u64 n, bool write)
     enum tlb_access a = write ? TLB_WRITE : TLB_READ;
     u64 gpa;
 
-    if ((u64)(((s64)lin >> 47) + 1) > 1)
+    if (!canonical(lin))
         return false;
     void *at = tlb_lookup(&c->tlbs[MMU_KERNEL], lin, (unsigned)n, a);
     if (!at && c->mmu_idx == MMU_KERNEL && mmu_fill(c, lin, a))

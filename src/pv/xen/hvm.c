@@ -44,7 +44,7 @@ static s64 set_param(struct xen_call *k)
 
     if (!guest_read(k, k->a[1], &a, sizeof(a)))
         return -XEN_EFAULT;
-    if (a.domid != DOMID_SELF && a.domid != XEN_DOMID_GUEST)
+    if (!is_self(a.domid))
         return -XEN_ESRCH;
     if (a.index >= HVM_NR_PARAMS)
         return -XEN_EINVAL;
@@ -68,7 +68,7 @@ static s64 get_param(struct xen_call *k)
 
     if (!guest_read(k, k->a[1], &a, sizeof(a)))
         return -XEN_EFAULT;
-    if (a.domid != DOMID_SELF && a.domid != XEN_DOMID_GUEST)
+    if (!is_self(a.domid))
         return -XEN_ESRCH;
     switch (a.index) {
     case HVM_PARAM_CALLBACK_IRQ:

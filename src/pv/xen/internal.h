@@ -18,6 +18,11 @@
 enum { XEN_PORTS_MAX = 4096, XEN_FIFO_PAGES = XEN_PORTS_MAX / 1024 };
 enum { XEN_VERSION_MAJOR = 4, XEN_VERSION_MINOR = 17 };
 
+static inline bool is_self(u16 dom)
+{
+    return dom == DOMID_SELF || dom == XEN_DOMID_GUEST;
+}
+
 /* ------------------------------------------------------ event channels -- */
 
 enum ecs { ECS_FREE, ECS_RESERVED, ECS_UNBOUND, ECS_INTERDOMAIN, ECS_VIRQ, ECS_IPI };

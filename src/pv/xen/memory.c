@@ -77,7 +77,7 @@ s64 memory_each_extent(struct xen_call *k, memory_extent_fn *one)
 
     if (!guest_read(k, k->a[1], &a, sizeof(a)))
         return (s64)done;
-    if ((a.domid != DOMID_SELF && a.domid != XEN_DOMID_GUEST) || a.extent_order > ORDER_MAX ||
+    if (!is_self(a.domid) || a.extent_order > ORDER_MAX ||
         a.nr_extents > UINT64_MAX >> XENMEM_CMD_BITS)
         return (s64)done;
     for (; done < a.nr_extents; done++) {
@@ -178,7 +178,7 @@ static s64 add_to_physmap(struct xen_call *k)
 
     if (!guest_read(k, k->a[1], &a, sizeof(a)))
         return -XEN_EFAULT;
-    if (a.domid != DOMID_SELF && a.domid != XEN_DOMID_GUEST)
+    if (!is_self(a.domid))
         return -XEN_ESRCH;
     return place(k->x, a.space, a.idx, a.gpfn);
 }
@@ -193,7 +193,7 @@ static s64 add_to_physmap_batch(struct xen_call *k)
 
     if (!guest_read(k, k->a[1], &a, sizeof(a)))
         return -XEN_EFAULT;
-    if (a.domid != DOMID_SELF && a.domid != XEN_DOMID_GUEST)
+    if (!is_self(a.domid))
         return -XEN_ESRCH;
     if (a.size > 4096)
         return -XEN_E2BIG;
@@ -249,7 +249,7 @@ static s64 reservation_of(struct xen_call *k, u64 pages)
 
     if (!guest_read(k, k->a[1], &domid, sizeof(domid)))
         return -XEN_EFAULT;
-    return domid == DOMID_SELF || domid == XEN_DOMID_GUEST ? (s64)pages : -XEN_ESRCH;
+    return is_self(domid) ? (s64)pages : -XEN_ESRCH;
 }
 
 s64 xen_memory_op(struct xen_call *k)

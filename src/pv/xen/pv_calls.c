@@ -13,11 +13,6 @@
 
 enum { TRAPS_TURN = 64 };
 
-static bool canonical(u64 a)
-{
-    return (u64)(((s64)a >> 47) + 1) <= 1;
-}
-
 static struct pv_vcpu *caller(const struct xen_call *k)
 {
     return &k->x->pv->vcpu[k->v->id];

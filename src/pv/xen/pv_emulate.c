@@ -124,7 +124,7 @@ static bool move_dr(struct cpu *c, const struct insn *i)
         return true;
     }
     u64 val = c->s.gpr[gpr];
-    if (dr < 4 && ((u64)(((s64)val >> 47) + 1) > 1 || (val >= PV_M2P_START && val < PV_M2P_END)))
+    if (dr < 4 && (!canonical(val) || (val >= PV_M2P_START && val < PV_M2P_END)))
         return false;
     c->s.dr[dr] = dr == 6   ? (val & 0xe00f) | 0xffff0ff0
                   : dr == 7 ? (val & 0xffff03ff) | 0x400
@@ -155,11 +155,6 @@ enum {
 #define PAT_XEN        0x050100070406ull
 #define HYPERCALL_MSR  0x40000000u
 #define APIC_BASE_NONE 0xfee00000ull
-
-static bool canonical(u64 a)
-{
-    return (u64)(((s64)a >> 47) + 1) <= 1;
-}
 
 /* Machine checks never come; a kernel looks for some that are left over. */
 static bool is_mca(u32 msr)

@@ -180,7 +180,7 @@ static s64 exchange(struct xen_call *k)
     if (!guest_read(k, k->a[1], &e, sizeof(e)))
         return -XEN_EFAULT;
     unsigned in = e.in.extent_order, out = e.out.extent_order, order = max(in, out);
-    if (e.in.domid != e.out.domid || (e.in.domid != DOMID_SELF && e.in.domid != XEN_DOMID_GUEST))
+    if (e.in.domid != e.out.domid || !is_self(e.in.domid))
         return -XEN_EINVAL;
     if (order > XENMEM_ORDER_MAX)
         return -XEN_EPERM;

@@ -19,11 +19,6 @@ static struct pv_vcpu *caller(const struct xen_call *k)
     return &k->x->pv->vcpu[k->v->id];
 }
 
-static bool is_self(u16 dom)
-{
-    return dom == DOMID_SELF || dom == XEN_DOMID_GUEST;
-}
-
 /* How many operations have been done: added to what the guest's counter has.  One that cannot be
  * written is the guest's loss, as in Xen. */
 static void count_done(struct xen_call *k, u64 at, u32 n)
@@ -233,8 +228,7 @@ static u64 all_vcpus(const struct xen *x)
 
 static s64 set_ldt(struct pv_vcpu *v, u64 base, u64 entries)
 {
-    if (entries > PV_LDT_ENTRIES ||
-        (entries && (base & PAGE_MASK || (u64)(((s64)base >> 47) + 1) > 1)))
+    if (entries > PV_LDT_ENTRIES || (entries && (base & PAGE_MASK || !canonical(base))))
         return -XEN_EINVAL;
     v->ldt_base = base;
     v->ldt_entries = (u32)entries;
@@ -357,7 +351,7 @@ static s64 update_va(struct xen_call *k, u64 va, u64 e, u64 flags)
     u64 mfn;
     s64 r = -XEN_EINVAL;
 
-    if ((u64)(((s64)va >> 47) + 1) > 1)
+    if (!canonical(va))
         return -XEN_EINVAL;
     pv_lock(pv);
     if (caller(k)->kernel_l4 && find_l1(pv, caller(k), va, &mfn))

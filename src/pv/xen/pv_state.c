@@ -140,11 +140,6 @@ u8 *xen_pv_save_frames(struct xen *x, u64 *len)
 
 /* -------------------------------------------------------------------- load -- */
 
-static bool canonical(u64 a)
-{
-    return (u64)(((s64)a >> 47) + 1) <= 1;
-}
-
 static bool load_frames(struct xen_pv *pv, const u8 *b, u64 len)
 {
     if (len < pv->frames || (len - pv->frames) % ODD)

@@ -12,11 +12,6 @@
 
 enum { CONTEXT_CR3 = 3, CONTEXT_USER_CR3 = 1 };
 
-static bool canonical(u64 a)
-{
-    return (u64)(((s64)a >> 47) + 1) <= 1;
-}
-
 void xen_pv_state(struct cpu_state *s)
 {
     const u16 common = SEG_P | SEG_S | SEG_G | SEG_DPL;
