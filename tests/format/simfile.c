@@ -190,10 +190,12 @@ static void flush(struct sim_data *d)
 /* 0, or the error that this call has; for SIM_SHORT *len shrinks. */
 static int fault(struct sim *s, enum blk_op op, const struct sim_data *d, u64 off, u64 *len)
 {
-    u64 n = s->calls++;
+    u64 n = op == BLK_READ ? s->reads++ : s->calls++;
 
-    if (s->limit && op != BLK_FLUSH && (off > s->limit || *len > s->limit - off))
+    if (s->limit && op != BLK_FLUSH && op != BLK_READ && (off > s->limit || *len > s->limit - off))
         return -ENOSPC;
+    if ((op == BLK_READ) != (s->fault == SIM_READ))
+        return 0;
     if (s->fault == SIM_NONE || n < s->fault_at || n >= s->fault_at + s->fault_count)
         return 0;
     switch (s->fault) {
@@ -246,11 +248,11 @@ static int sim_execute(struct file *f, const struct blk_req *r)
     if (r->op != BLK_READ && s->hook)
         s->hook(s, s->opaque);
     pthread_mutex_lock(&s->lock);
-    if (r->op != BLK_READ)
-        k = fault(s, r->op, d, r->offset, &len);
+    k = fault(s, r->op, d, r->offset, &len);
     switch (r->op) {
     case BLK_READ:
-        scatter(d, r);
+        if (!k)
+            scatter(d, r);
         break;
     case BLK_WRITE:
         if ((k && (s->fault != SIM_SHORT || k == -ENOSPC)) || !len)

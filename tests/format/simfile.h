@@ -17,9 +17,10 @@ enum { SIM_FILES = 16 };
 
 enum sim_fault {
     SIM_NONE,
-    SIM_ENOSPC, /* writes that make a file longer or fill a hole; other calls go well */
+    SIM_ENOSPC, /* writes that make a file longer; other calls go well */
     SIM_EIO,
     SIM_SHORT, /* half of it is written, then EIO */
+    SIM_READ,  /* EIO, of reads */
 };
 
 struct sim_write {
@@ -45,13 +46,13 @@ struct sim {
     pthread_mutex_t lock;
     struct sim_data *file[SIM_FILES];
     unsigned files;
-    u64 calls; /* that change something or sync */
+    u64 calls, reads; /* calls: that change something or sync */
 
     /* Called before each of these, without the lock. */
     void (*hook)(struct sim *s, void *opaque);
     void *opaque;
     enum sim_fault fault;
-    u64 fault_at;    /* in calls */
+    u64 fault_at;    /* in calls, or in reads */
     u64 fault_count; /* how many in a row */
     u64 limit;       /* bytes of a file; 0 = none (fuzzing: then ENOSPC) */
 };

@@ -7,7 +7,8 @@
  * not.  The image must open then, each sector must have the contents of the last flush or something
  * written since, and a check must find nothing but leaks, which a repair takes back.
  *
- * Then every call fails in turn: the guest sees an error at most, and the image is sound.
+ * Then every call fails in turn, reads too: the guest sees an error at most, never wrong bytes, and
+ * the image is sound.
  *
  *   test_crash ROW [CRASHES]      default 100
  *   test_crash list
@@ -32,9 +33,14 @@ static const struct row {
     {"qcow2-small", "qcow2", "cluster_size=512,refcount_bits=64", NULL, 3 << 20, true},
     {"qcow2-sub", "qcow2", "extended_l2=on,cluster_size=16K", "raw", 6 << 20, true},
     {"qcow2-backing", "qcow2", "cluster_size=4K", "qcow2", 6 << 20, true},
+    {"raw", "raw", "", NULL, 4 << 20, true},
+    {"qcow2-data", "qcow2", "data_file=data", NULL, 4 << 20, true},
+    {"qcow2-data-raw", "qcow2", "data_file=data,data_file_raw=on", NULL, 3 << 20, true},
     {"vdi", "vdi", "", NULL, 5 << 20, true},
+    {"vdi-static", "vdi", "static=on", NULL, 3 << 20, true},
     {"vdi-diff", "vdi", "", "vdi", 5 << 20, true},
     {"vmdk", "vmdk", "", NULL, 6 << 20, true},
+    {"vmdk-flat", "vmdk", "subformat=monolithicFlat", NULL, 3 << 20, true},
     {"vmdk-split", "vmdk", "subformat=twoGbMaxExtentSparse", NULL, 6 << 20, true},
     {"vmdk-delta", "vmdk", "zeroed_grain=on", "vmdk", 6 << 20, true},
     {"parallels", "parallels", "cluster_size=64K", NULL, 6 << 20, true},
@@ -45,8 +51,10 @@ static const struct row {
     {"qed", "qed", "cluster_size=4K,table_size=1", NULL, 6 << 20, true},
     {"qed-backing", "qed", "", "qcow2", 6 << 20, true},
     {"vpc", "vpc", "force_size=on", NULL, 9 << 20, true},
+    {"vpc-fixed", "vpc", "subformat=fixed,force_size=on", NULL, 3 << 20, true},
     {"vpc-parent", "vpc", "", "vpc", 9 << 20, true},
     {"vhdx", "vhdx", "block_size=1M", NULL, 6 << 20, true},
+    {"vhdx-fixed", "vhdx", "subformat=fixed,block_size=1M", NULL, 3 << 20, true},
     {"vhdx-parent", "vhdx", "block_size=1M", "vhdx", 6 << 20, true},
 };
 
@@ -377,6 +385,23 @@ static unsigned step(struct load *l, struct img *im)
     return r != 0;
 }
 
+/* What is read is what was written, or it is an error. */
+static void look(struct load *l, struct img *im)
+{
+    static u8 buf[SPAN_MAX * SECTOR];
+    u64 len = min(pick_len(l), l->sectors), s = sim_random(&l->random) % (l->sectors - len + 1);
+
+    if (blk_sync(&im->b, BLK_READ, s * SECTOR, buf, len * SECTOR))
+        return;
+    for (u64 i = 0; i < len; i++) {
+        const struct sector *m = &l->model[s + i];
+        u32 v = number_of(buf + i * SECTOR, s + i);
+
+        if (!allowed(m, v) || (!m->unknown && !m->maybe_zero && v != m->value[0]))
+            fail(l, "reads as something else: sector", s + i);
+    }
+}
+
 static void run_crashes(const struct row *row, u64 wanted)
 {
     struct load l = {.row = row,
@@ -413,12 +438,12 @@ static void run_crashes(const struct row *row, u64 wanted)
 
 /* --------------------------------------------------------------------- faults -- */
 
-/* The calls that the load makes. */
+/* The calls (for SIM_READ: reads) that the load makes. */
 static u64 run_fault(struct load *fresh, enum sim_fault fault, u64 at, u64 count)
 {
     struct load l = *fresh;
     struct img *im;
-    u64 calls;
+    u64 calls, *seen;
 
     sim_init(&l.sim);
     sim_crash(&fresh->sim, &l.sim, &l.crash_random, 256); /* a copy */
@@ -429,14 +454,17 @@ static u64 run_fault(struct load *fresh, enum sim_fault fault, u64 at, u64 count
     l.fault_at = at;
     l.fault_count = count;
     im = open_sim(&l, &l.sim, false);
-    calls = l.sim.calls;
+    seen = fault == SIM_READ ? &l.sim.reads : &l.sim.calls;
+    calls = *seen;
     l.sim.fault = fault;
     l.sim.fault_at = calls + at;
     l.sim.fault_count = count;
-    for (unsigned i = 0; i < 60; i++)
+    for (unsigned i = 0; i < 60; i++) {
         step(&l, im);
+        look(&l, im);
+    }
     img_close(im);
-    calls = l.sim.calls - calls;
+    calls = *seen - calls;
     l.sim.fault = SIM_NONE;
     check(&l, &l.sim, false);
     im = open_sim(&l, &l.sim, false);
@@ -453,8 +481,8 @@ static void run_faults(const struct row *row, u64 stride)
     u64 n = 0, calls;
 
     prepare(&l);
-    calls = run_fault(&l, SIM_NONE, 0, 0);
-    for (enum sim_fault f = SIM_ENOSPC; f <= SIM_SHORT; f++) {
+    for (enum sim_fault f = SIM_ENOSPC; f <= SIM_READ; f++) {
+        calls = run_fault(&l, f, UINT64_MAX / 2, 0);
         for (u64 at = 0; at < calls; at += stride) {
             run_fault(&l, f, at, at % 3 == 0 ? 1 : at % 3 == 1 ? 5 : 1000);
             n++;
