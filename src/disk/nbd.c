@@ -8,7 +8,8 @@
  * than was asked for, a write reads the block first, and is alone then.
  *
  * When the connection is lost, requests under way are made again on a new one; if there is none
- * within RECONNECT_SECONDS they fail with EIO, and later requests try again.
+ * within RECONNECT_SECONDS, or they were lost LOST_MAX times (a server that answers nonsense), they
+ * fail with EIO, and later requests try again.
  */
 #include "disk/disk_int.h"
 
@@ -27,6 +28,7 @@ enum {
     IN_FLIGHT = 64,
     CONNECT_SECONDS = 20,
     RECONNECT_SECONDS = 10,
+    LOST_MAX = 8,         /* connections that one command may cost */
     BLOCK_MAX = 64 << 10, /* the server's smallest block */
     PAYLOAD = 32 << 20,   /* bytes of a read or write, where the server says nothing */
     ZERO_BUF = 1 << 20,   /* zeros sent at once to a server that knows no zeroing */
@@ -47,8 +49,9 @@ struct op {
     u32 zeros;   /* bytes of zeros in data */
     u64 pos, len, step;
     enum phase phase;
-    u8 *block; /* one block of the server's */
-    int error; /* of the last command, errno */
+    u8 *block;     /* one block of the server's */
+    int error;     /* of the last command, errno */
+    unsigned lost; /* connections since a command of it ended well */
     struct op *next;
 };
 
@@ -155,6 +158,12 @@ static void ask_flags(struct nbd_file *n)
     n->payload = (u32)align_down(n->payload, max(n->block, 1u));
 }
 
+/* Can we work with its blocks? */
+static bool blocks_fit(const struct nbd_file *n)
+{
+    return is_pow2(n->block) && n->block <= BLOCK_MAX && n->payload;
+}
+
 /* A new connection must lead to the same disk. */
 static bool reconnect(struct nbd_file *n, u64 deadline)
 {
@@ -164,7 +173,7 @@ static bool reconnect(struct nbd_file *n, u64 deadline)
             u32 block = n->block;
 
             ask_flags(n);
-            if (nbd_get_size(n->h) == (int64_t)n->f.size && n->block <= block && n->payload &&
+            if (nbd_get_size(n->h) == (int64_t)n->f.size && n->block <= block && blocks_fit(n) &&
                 (n->f.readonly || nbd_is_read_only(n->h) == 0))
                 return true;
             snprintf(n->why, sizeof(n->why), "the server has another disk now");
@@ -374,14 +383,19 @@ static void take_finished(struct nbd_file *n)
         if (o->error == ENOTCONN || o->error == ESHUTDOWN || (o->error && is_dead(n->h))) {
             /* On the next connection, from the command that was lost. */
             n->alone &= !o->alone;
-            enqueue(n, o);
-        } else if (o->error) {
-            op_end(o, -o->error);
-        } else if (op_advance(o)) {
-            begin_command(o);
-        } else {
-            op_end(o, 0);
+            if (++o->lost > LOST_MAX)
+                op_end(o, -EIO);
+            else
+                enqueue(n, o);
+            continue;
         }
+        o->lost = 0;
+        if (o->error)
+            op_end(o, -o->error);
+        else if (op_advance(o))
+            begin_command(o);
+        else
+            op_end(o, 0);
     }
 }
 
@@ -604,7 +618,7 @@ static int look_at_export(struct nbd_file *n, bool write, struct err *e)
         return err_set(e, EROFS,
                        "the server only lets it be read (\"readonly\" or \"snapshot\" "
                        "would do)");
-    if (!is_pow2(n->block) || n->block > BLOCK_MAX || !n->payload)
+    if (!blocks_fit(n))
         return err_set(e, EINVAL, "the server's blocks are of %u bytes", n->block);
     n->f.size = (u64)size;
     n->f.block_size = nbd_get_block_size(n->h, LIBNBD_SIZE_PREFERRED) >= 4096 ? 4096 : 512;
