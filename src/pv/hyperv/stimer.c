@@ -117,11 +117,10 @@ bool stimer_rdmsr(struct hv_vcpu *v, u32 msr, u64 *val)
 
 bool stimer_wrmsr(struct hv_vcpu *v, u32 msr, u64 val)
 {
-    unsigned n = (msr - HV_X64_MSR_STIMER0_CONFIG) / 2;
-    u64 *config = &v->timer_config[n];
-
     if (msr < HV_X64_MSR_STIMER0_CONFIG || msr > HV_X64_MSR_STIMER3_COUNT)
         return false;
+    unsigned n = (msr - HV_X64_MSR_STIMER0_CONFIG) / 2;
+    u64 *config = &v->timer_config[n];
     if (msr & 1) {
         v->timer_count[n] = val;
         if (!val)
