@@ -205,7 +205,7 @@ static int add_disk(struct appliance *a, struct ap_drive *d, unsigned *ide, unsi
                              .snapshot = d->discard,
                              .format = d->format,
                              .allow_external = a->o.allow_external,
-                             .root = a->folder,
+                             .root = d->file && strstr(d->file, "://") ? NULL : a->folder,
                              .xvd = d->xvd};
     if (!virtio && !full)
         (*ide)++;

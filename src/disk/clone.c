@@ -6,6 +6,7 @@
  */
 #include "disk/disk_int.h"
 #include "disk/img.h"
+#include "disk/tar.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -14,12 +15,44 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The length of the folder's name in path, with its final slash. */
+static size_t folder_len(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? (size_t)(slash + 1 - path) : 0;
+}
+
+/* How the overlay shall name the image: an image in the folder above the overlay's, as an
+ * appliance's is, by "../", so that both can be moved together. */
+static void name_for(const char *base, const char *clone, char out[PATH_MAX])
+{
+    const char *file = tar_is_url(base) ? base + strlen(TAR_SCHEME) : base, *last = file;
+    char folder[PATH_MAX], above[PATH_MAX], real[PATH_MAX], member[TAR_NAME_MAX];
+    size_t n = folder_len(clone);
+    u64 size;
+
+    snprintf(out, PATH_MAX, "%s", base);
+    snprintf(above, sizeof(above), "%s", file);
+    if (*file != '/' || !n || n + 3 > sizeof(folder) ||
+        (tar_is_url(base) && tar_url_parse(base, above, member, &size, NULL)))
+        return;
+    for (const char *p = file; *p && (*p != '#' || !tar_is_url(base)); p++)
+        if (*p == '/')
+            last = p + 1;
+    above[folder_len(above)] = 0;
+    snprintf(folder, sizeof(folder), "%.*s..", (int)n, clone);
+    if (realpath(folder, real) && realpath(above, folder) && !strcmp(real, folder))
+        snprintf(out, PATH_MAX, "%s../%s", tar_is_url(base) ? TAR_SCHEME : "", last);
+}
+
 static int make(const char *base, const struct disk_options *o, struct err *e)
 {
-    struct disk_create c = {.backing = base, .backing_format = o->format, .io = *o};
-    char part[PATH_MAX];
+    char part[PATH_MAX], name[PATH_MAX];
+    struct disk_create c = {.backing = name, .backing_format = o->format, .io = *o};
     int r;
 
+    name_for(base, o->clone, name);
     if (snprintf(part, sizeof(part), "%s.part", o->clone) >= (int)sizeof(part))
         return err_set(e, ENAMETOOLONG, "%s: name too long", o->clone);
     c.path = part;
@@ -51,7 +84,7 @@ static int check(const char *base, const struct disk_options *o, struct err *e)
 {
     struct disk_options look = {
         .readonly = true, .format = "qcow2", .no_parent = true, .no_lock = true, .io = o->io};
-    char backing[PATH_MAX] = "";
+    char backing[PATH_MAX] = "", name[PATH_MAX];
     struct disk_info info = {find_backing, ignore_number, ignore_flag, backing};
     struct img *im;
     int r = img_open(&im, o->clone, &look, e);
@@ -60,7 +93,8 @@ static int check(const char *base, const struct disk_options *o, struct err *e)
         return r;
     disk_info(im, &info);
     img_close(im);
-    if (!strcmp(backing, base))
+    name_for(base, o->clone, name);
+    if (!strcmp(backing, base) || !strcmp(backing, name))
         return 0;
     return err_set(e, EINVAL, "%s: is no clone of %s, but %s%s", o->clone, base,
                    *backing ? "of " : "an image of its own", backing);

@@ -10,6 +10,7 @@
  */
 #include "disk/img.h"
 #include "disk/formats.h"
+#include "disk/tar.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -123,6 +124,9 @@ static int resolve(const struct img *im, const char *name, bool anywhere, char *
         if (!anywhere)
             return err_set(e, EPERM,
                            "lies outside the image's own directory (--allow-external allows that)");
+        folder_of(im->path, folder);
+        if (tar_is_url(name))
+            return tar_url_in(folder, name, out, e);
         strcpy(out, name);
         return 0;
     }

@@ -6,7 +6,8 @@
  *     tar://PATH#MEMBER         the bytes of one member
  *     tar://PATH#FOLDER/@SIZE   an XVA's disk of SIZE bytes (xva.c)
  *
- * is a file name to everything in src/disk that opens one for reading.  `%` and `#` of the path are
+ * is a file name to everything in src/disk that opens one for reading.  In an overlay PATH may be
+ * relative to the overlay's folder.  `%` and `#` of the path are
  * written %25 and %23.
  */
 #ifndef WIRT_DISK_TAR_H
@@ -14,6 +15,7 @@
 
 #include "disk/file.h"
 
+#define TAR_SCHEME "tar://"
 enum { TAR_BLOCK = 512, TAR_NAME_MAX = 4096 };
 
 struct tar_member {
@@ -34,6 +36,9 @@ bool tar_probe(const u8 head[TAR_BLOCK]);
 bool tar_is_url(const char *path);
 /* malloc'ed; NULL: no memory.  disk_size: of an XVA's disk, else 0. */
 char *tar_url(const char *archive, const char *member, u64 disk_size);
+/* The same for us, PATH_MAX bytes to out, of one whose path is relative to folder ("" = the root).
+ */
+int tar_url_in(const char *folder, const char *url, char *out, struct err *e);
 /* Takes one apart: PATH_MAX bytes to archive, TAR_NAME_MAX to member; *disk_size is 0 but for an
  * XVA's disk.  -EINVAL. */
 int tar_url_parse(const char *url, char *archive, char *member, u64 *disk_size, struct err *e);

@@ -13,35 +13,57 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char scheme[] = "tar://";
-
 bool tar_is_url(const char *path)
 {
-    return !strncmp(path, scheme, strlen(scheme));
+    return !strncmp(path, TAR_SCHEME, strlen(TAR_SCHEME));
+}
+
+/* `%` and `#` as they are written in a URL; the bytes written. */
+static int encode(char *out, const char *path)
+{
+    int n = 0;
+
+    for (; *path; path++) {
+        if (*path == '#' || *path == '%')
+            n += sprintf(out + n, "%%%02x", (unsigned)*path);
+        else
+            out[n++] = *path;
+    }
+    out[n] = 0;
+    return n;
 }
 
 char *tar_url(const char *archive, const char *member, u64 disk_size)
 {
-    char *url = malloc(sizeof(scheme) + 3 * strlen(archive) + strlen(member) + 30), *p = url;
+    char *url = malloc(sizeof(TAR_SCHEME) + 3 * strlen(archive) + strlen(member) + 30), *p = url;
 
     if (!url)
         return NULL;
-    p += sprintf(p, "%s", scheme);
-    for (; *archive; archive++) {
-        if (*archive == '#' || *archive == '%')
-            p += sprintf(p, "%%%02x", (unsigned)*archive);
-        else
-            *p++ = *archive;
-    }
+    p += sprintf(p, TAR_SCHEME);
+    p += encode(p, archive);
     p += sprintf(p, "#%s", member);
     if (disk_size)
         sprintf(p, "@%llu", (unsigned long long)disk_size);
     return url;
 }
 
+int tar_url_in(const char *folder, const char *url, char *out, struct err *e)
+{
+    char encoded[3 * PATH_MAX];
+    int n;
+
+    if (url[strlen(TAR_SCHEME)] == '/' || strlen(folder) >= PATH_MAX) {
+        n = snprintf(out, PATH_MAX, "%s", url);
+    } else {
+        encode(encoded, folder);
+        n = snprintf(out, PATH_MAX, TAR_SCHEME "%s/%s", encoded, url + strlen(TAR_SCHEME));
+    }
+    return n < PATH_MAX ? 0 : err_set(e, ENAMETOOLONG, "its path is too long");
+}
+
 int tar_url_parse(const char *url, char *archive, char *member, u64 *disk_size, struct err *e)
 {
-    const char *p = url + strlen(scheme), *hash = strchr(p, '#'), *at;
+    const char *p = url + strlen(TAR_SCHEME), *hash = strchr(p, '#'), *at;
     char *end;
     size_t n = 0;
 

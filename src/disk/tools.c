@@ -4,6 +4,7 @@
  */
 #include "disk/tools.h"
 #include "disk/img.h"
+#include "disk/tar.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -99,10 +100,16 @@ int create_open_backing(const struct disk_create *c, struct img **im, struct err
 {
     struct disk_options o = c->io;
     const char *slash = strrchr(c->path, '/');
-    char path[4096];
+    char path[4096], folder[4096];
     int r;
 
-    if (c->backing[0] == '/' || !slash || strstr(c->backing, "://"))
+    if (tar_is_url(c->backing)) {
+        snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - c->path) : 1,
+                 slash ? c->path : ".");
+        r = tar_url_in(folder, c->backing, path, e);
+        if (r)
+            return r;
+    } else if (c->backing[0] == '/' || !slash || strstr(c->backing, "://"))
         snprintf(path, sizeof(path), "%s", c->backing);
     else
         snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - c->path), c->path, c->backing);

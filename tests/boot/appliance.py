@@ -216,6 +216,13 @@ def two_runs(make, kept, *options):
         os.unlink(os.path.join(d, "count.img"))
         says((box, "--snapshot") + options, "this is run 1", 1)
         says((box,) + options, "this is run 1", 1)
+        moved = os.path.join(d, "moved 50%#")
+        if kept: # the appliance and its folder together
+            os.mkdir(moved)
+            for name in os.listdir(d):
+                if name.startswith("box"):
+                    os.rename(os.path.join(d, name), os.path.join(moved, name))
+            box = os.path.join(moved, os.path.basename(box))
         says((box,) + options, "this is run 2", 1)
         if before and digest(box) != before:
             raise Failed("%s was written to" % box)
