@@ -85,7 +85,7 @@ static u8 *read_file(struct pc *pc, const char *path, u64 *size, struct err *e)
                 "%s: no file of UEFI variables: its size is no multiple of 4 KiB up to %u", path,
                 (unsigned)VARS_MAX);
     } else if (!readonly && disk_lock(fd, true, e)) {
-        err_prefix(e, path);
+        err_prefix(e, "%s", path);
     } else if (!(image = malloc((size_t)st.st_size))) {
         err_set(e, ENOMEM, "%s: out of memory", path);
     } else if (pread(fd, image, (size_t)st.st_size, 0) != st.st_size) {
