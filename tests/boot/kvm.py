@@ -73,7 +73,7 @@ tail -n 40 path.log
 """
 
 
-def script():
+def make_script():
     linux = "\n".join('linux %s "%s" "%s" "%s"' % (name, opts, kernel, run.replace("$", "\\$"))
                       for name, (opts, kernel, run, _) in LINUX.items())
     path = "\n".join('saves %d; ./wirt run --load path.saved --engine %s %s --name path < in >> path.log &' % (40 * (i + 1), engine, opts)
@@ -100,7 +100,7 @@ def run_inside(folder):
     files.update({"t/vmlinuz": kernel, "t/initrd": initrd})
     script = os.path.join(folder, "run")
     with open(script, "w") as f:
-        f.write(script())
+        f.write(make_script())
     files["t/run"] = script
     cmd = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "1200", "-nographic", "-no-reboot", "-net", "none",
            "-kernel", kernel, "-initrd", initrd_with(host, folder, files),
