@@ -31,6 +31,9 @@ struct ring3_ops {
     /* SYSCALL: goes on at next_rip; may raise. */
     void (*syscall)(struct cpu *c);
     void (*sysenter)(struct cpu *c); /* the same */
+    /* The kernel's store at s.rip to lin, which it may read but not write: done and gone on at
+     * s.rip, or false and nothing has happened. */
+    bool (*store)(struct cpu *c, u64 lin);
     /* Takes at most one event of vcpu.events at this instruction boundary; true when it did. */
     bool (*event)(struct cpu *c, u32 events);
     /* The descriptor that sel names, accessed bit set; false: behind the table's end. */

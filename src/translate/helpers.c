@@ -281,6 +281,22 @@ const void *help_moved(struct soft *sc, struct site *st, u64 unused)
     return help_jump(sc, st, st->rip);
 }
 
+/* At s.rip, in another block, after something that may have changed modes and mappings. */
+static const void *go_on(struct soft *sc, const struct site *st)
+{
+    struct cpu *c = &sc->c;
+    u64 rip = c->s.rip;
+
+    soft_refresh(sc);
+    if (unlikely(kicked(sc) || vcpu_events(c->vcpu) || (sc->key & (KEY_64 | KEY_BAD)) != KEY_64)) {
+        vec_save(sc);
+        return NULL;
+    }
+    flags_in(sc);
+    const struct jump_entry *j = &sc->jumps[c->mmu_idx][rip & (JUMPS_SIZE - 1)];
+    return likely(j->rip == rip) ? j->host : help_jump(sc, (struct site *)st, rip);
+}
+
 /* SYSCALL of a program or kernel in ring 3; false: not by this way. */
 static bool quick_syscall(struct soft *sc, const struct site *st, const void **next)
 {
@@ -293,16 +309,7 @@ static bool quick_syscall(struct soft *sc, const struct site *st, const void **n
     c->next_rip = st->rip + st->len;
     if (!cpu_ring3(c)->quick_syscall(c))
         return false;
-    soft_refresh(sc);
-    if (unlikely(kicked(sc) || vcpu_events(c->vcpu) || (sc->key & (KEY_64 | KEY_BAD)) != KEY_64)) {
-        vec_save(sc);
-        *next = NULL;
-        return true;
-    }
-    flags_in(sc);
-    u64 rip = c->s.rip;
-    const struct jump_entry *j = &sc->jumps[c->mmu_idx][rip & (JUMPS_SIZE - 1)];
-    *next = likely(j->rip == rip) ? j->host : help_jump(sc, (struct site *)st, rip);
+    *next = go_on(sc, st);
     return true;
 }
 
@@ -429,6 +436,13 @@ static const void *access_miss(struct soft *sc, struct site *st, u64 lin, enum t
     if ((lin & PAGE_MASK) + st->size <= PAGE_SIZE && !(lin & st->align) && mmu_fill(c, lin, a) &&
         tlb_lookup(c->tlb, lin, st->size, a))
         return sc->rx + st->retry;
+    if (a == TLB_WRITE && cpu_ring3(c) && c->s.ring3_kernel && !sc->lockstep && !kicked(sc)) {
+        flags_out(sc);
+        vec_save(sc);
+        c->s.rip = st->rip;
+        if (cpu_ring3(c)->store(c, lin))
+            return go_on(sc, st);
+    }
     return help_insn(sc, st, 0);
 }
 

@@ -293,6 +293,51 @@ static void writable_tables(void)
     t[1] = 0;
 }
 
+/* What processors may remember of a page that becomes a table, and of tables that change. */
+static void stale_translations(void)
+{
+    u64 *t = (u64 *)page[2], *alias = (u64 *)page[0], *below = (u64 *)page[3];
+    u64 good = pte(mfn(below), RW), was;
+
+    check("a second address", map(alias, pte(mfn(t), RW)), 0);
+    check("a store by the first", store(&t[7], 0), 0);
+    check("and the second", store(&alias[8], 0), 0);
+    readonly(t);
+    check("pin with a second address, writable", ext(PIN_L1, mfn(t), 0), -EINVAL);
+    map(alias, pte(mfn(t), 0));
+    check("pin", ext(PIN_L1, mfn(t), 0), 0);
+    check("a store by the second address", store(&alias[7], pte(foreign, RW)), 1);
+    check("by the first", store(&t[7], pte(mfn(t), RW)), 1);
+    check("nothing came of them", (s64)(t[7] | alias[7]), 0);
+    check("a good store by the second", store(&alias[7], good), 0);
+    was = pte(foreign, RW);
+    check("an exchange for a foreign frame", TRAPS("xchg %1, %2", "r"(was), "m"(t[7])), 1);
+    check("is not done", (s64)(t[7] & ~(u64)G), (s64)good);
+    check("an exchange for itself", TRAPS("xchg %1, %2", "r"(pte(mfn(t), RW)), "m"(t[7])), 1);
+    check("half outside the entry", TRAPS("mov %1, 4+%2", "r"(was), "m"(t[7])), 1);
+    check("the M2P, exchanged", TRAPS("xchg %1, (%2)", "r"(was), "r"(M2P)), 1);
+    was = 0;
+    asm volatile("xchg %0, %1" : "+r"(was), "+m"(t[7])::"memory");
+    check("a good exchange gives the old one", (s64)(was & ~(u64)G), (s64)good);
+    check("and puts the new one", (s64)t[7], 0);
+    check("unpin", ext(UNPIN, mfn(t), 0), 0);
+    check("the first, writable", writable(t), 0);
+    check("the second, its own again", writable(alias), 0);
+    check("stores by both", store(&t[7], 1) + store(alias, 2), 0);
+    check("go to different pages", (s64)(t[7] | alias[7] << 8), 1);
+    t[7] = t[8] = alias[0] = 0;
+
+    /* a page that is taken away after it was written */
+    check("a store", store(below, 5), 0);
+    map(below, pte(mfn(t), RW));
+    check("another page there", (s64)((volatile u64 *)below)[0], (s64)t[0]);
+    map(below, 0);
+    check("none", store(below, 5), 1);
+    writable(below);
+    check("the first again", (s64)((volatile u64 *)below)[0], 5);
+    below[0] = 0;
+}
+
 static void recursive_tables(void)
 {
     u64 *l4 = (u64 *)page[4], *l3 = (u64 *)page[5], root = mfn((void *)si->pt_base);
@@ -518,6 +563,7 @@ void try_all(struct start_info *info)
     check("traps", call(set_trap_table, (u64)table, 0, 0, 0), 0);
     foreign_frames();
     writable_tables();
+    stale_translations();
     recursive_tables();
     descriptors();
     wild_pages();

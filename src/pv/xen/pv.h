@@ -223,6 +223,8 @@ int pv_new_base(struct pv_vcpu *v, struct cpu *c, u64 mfn);
 /* ---- pv_write.c: a store to a page table; false: the fault is the guest's ---- */
 
 bool pv_table_write(struct pv_vcpu *v, struct cpu *c);
+/* The same for the stores that kernels use, without a fault: MOV and XCHG of a whole entry. */
+bool pv_table_store(struct pv_vcpu *v, struct cpu *c, u64 lin);
 
 /* ---- pv_vcpu.c ---- */
 

@@ -151,6 +151,15 @@ static void exception(struct cpu *c)
     leave(v, c);
 }
 
+static bool store(struct cpu *c, u64 lin)
+{
+    struct pv_vcpu *v = enter(c);
+    bool done = pv_table_store(v, c, lin);
+
+    leave(v, c);
+    return done;
+}
+
 static void interrupt(struct cpu *c, unsigned vector, enum int_source src)
 {
     struct pv_vcpu *v = pv_of(c);
@@ -406,6 +415,7 @@ static bool descriptor(struct cpu *c, u16 sel, u64 *d)
 
 const struct ring3_ops pv_ring3 = {
     .exception = exception,
+    .store = store,
     .interrupt = interrupt,
     .quick_syscall = pv_quick_syscall,
     .syscall = syscall,

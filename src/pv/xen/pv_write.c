@@ -11,6 +11,8 @@
 
 #include "cpu/interp.h"
 #include "cpu/mmu.h"
+#include "cpu/operand.h"
+#include "cpu/ops.h"
 
 #include <string.h>
 
@@ -29,14 +31,68 @@ static bool table_at(struct xen_pv *pv, struct cpu *c, u64 lin, u64 *mfn)
 /* 0, or the first error. */
 static int carry_over(struct xen_pv *pv, u64 mfn, const u64 *before, const u64 *after)
 {
-    for (unsigned i = 0; i < 512; i++) {
-        if (before[i] == after[i])
+    enum { SOME = 64 };
+
+    for (unsigned k = 0; k < 512; k += SOME) {
+        if (!memcmp(&before[k], &after[k], SOME * sizeof(u64)))
             continue;
-        int r = pv_entry_set(pv, mfn, i, after[i], false, &before[i]);
-        if (r)
-            return r;
+        for (unsigned i = k; i < k + SOME; i++) {
+            int r =
+                before[i] == after[i] ? 0 : pv_entry_set(pv, mfn, i, after[i], false, &before[i]);
+            if (r)
+                return r;
+        }
     }
     return 0;
+}
+
+/* MOV or XCHG of 8 aligned bytes at lin; *val: what it writes. */
+static bool is_store(struct cpu *c, const struct insn *i, u64 lin, u64 *val)
+{
+    const struct operand *from = &i->opnd[1];
+
+    if ((i->op != OP_mov && i->op != OP_xchg) || !insn_is_mem(i, 0) || i->opnd[0].size != 8 ||
+        i->seg >= FS || lin & 7)
+        return false;
+    if (from->kind == OPND_GPR)
+        *val = c->s.gpr[from->reg];
+    else if (from->kind == OPND_IMM)
+        *val = i->imm;
+    else
+        return false;
+    return insn_ea(c, i) == lin;
+}
+
+bool pv_table_store(struct pv_vcpu *v, struct cpu *c, u64 lin)
+{
+    struct xen_pv *pv = v->xv->x->pv;
+    const struct mem *m = &c->vm->mem;
+    const u8 *at = tlb_lookup(&c->tlbs[MMU_KERNEL], lin, 8, TLB_READ);
+    struct insn i;
+    u64 val, old;
+    int r = -XEN_EAGAIN;
+
+    if (!at || !mem_owns(m, at) || c->code != CODE64 || cpu_must_step(c) || !pv_fetch(c, &i))
+        return false;
+    c->next_rip = c->s.rip + i.len;
+    if (!is_store(c, &i, lin, &val))
+        return false;
+    u64 mfn = (u64)(at - m->hva) >> PAGE_SHIFT;
+    pv_lock(pv);
+    const struct pv_page *p = pv_page(pv, mfn);
+    if (p && p->uses && p->type == PT_L1) {
+        do { /* processors set A and D meanwhile */
+            old = __atomic_load_n((const u64 *)at, __ATOMIC_SEQ_CST);
+            r = pv_entry_set(pv, mfn, (unsigned)(lin & PAGE_MASK) / 8, val, false, &old);
+        } while (r == -XEN_EAGAIN);
+    }
+    pv_unlock(pv);
+    if (r)
+        return false;
+    if (i.op == OP_xchg)
+        c->s.gpr[i.opnd[1].reg] = old;
+    c->s.rip = c->next_rip;
+    return true;
 }
 
 bool pv_table_write(struct pv_vcpu *v, struct cpu *c)
