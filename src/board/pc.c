@@ -439,7 +439,8 @@ static void pc_reset(void *opaque)
     struct pc *pc = opaque;
     vm_set_a20(pc->vm, true);
     pci_bus_reset(&pc->pci);
-    /* Where the ACPI tables say it is.  SeaBIOS writes the same; OVMF would choose another place. */
+    /* Where the ACPI tables say it is.  SeaBIOS writes the same; OVMF would choose another place.
+     */
     piix4_pm_set_bases(&pc->pm, PORT_PM_BASE, PORT_SMBUS_BASE);
     i8237_reset(&pc->dma);
     i8042_reset(&pc->kbd);

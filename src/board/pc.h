@@ -14,11 +14,11 @@
 #include "dev/e1000.h"
 #include "dev/fw_cfg.h"
 #include "dev/hpet.h"
+#include "dev/i28f.h"
 #include "dev/i440fx.h"
 #include "dev/i8042.h"
 #include "dev/i82078.h"
 #include "dev/i8237.h"
-#include "dev/i28f.h"
 #include "dev/i8254.h"
 #include "dev/i8259.h"
 #include "dev/ioapic.h"
@@ -86,7 +86,7 @@ struct pc {
     struct region ram_low, ram_high, ram_4g, firmware;
     struct i28f flash; /* UEFI variables; size 0: there is none */
     int flash_fd;      /* where they are kept, -1 = nowhere */
-    u32 a20_lines; /* bit 0: i8042, bit 1: port 92; atomic */
+    u32 a20_lines;     /* bit 0: i8042, bit 1: port 92; atomic */
 
     struct pc_irqs irqs;
     struct i8259 pic;
