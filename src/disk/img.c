@@ -194,6 +194,21 @@ int img_open_parent(struct img *im, const char *name, const char *format, struct
     return r ? err_prefix(e, "backing file %s", name) : 0;
 }
 
+unsigned img_record_at(const u64 *start, size_t stride, unsigned n, u64 off)
+{
+    unsigned low = 0, high = n - 1;
+
+    while (low < high) {
+        unsigned mid = (low + high + 1) / 2;
+
+        if (*(const u64 *)((const u8 *)start + mid * stride) <= off)
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    return low;
+}
+
 void img_close_parent(struct img *im)
 {
     img_close(im->parent);

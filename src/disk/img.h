@@ -158,6 +158,10 @@ int img_open_file(struct img *im, struct file **f, const char *name, unsigned fl
 int img_open_parent(struct img *im, const char *name, const char *format, struct err *e);
 void img_close_parent(struct img *im);
 
+/* Of n records in order, `stride` bytes apart, each with the offset where it starts (the first
+ * one's is at *start): the last that starts at off or below it, or the first.  n > 0. */
+unsigned img_record_at(const u64 *start, size_t stride, unsigned n, u64 off);
+
 /* [writer, lock]  See above.  When there is no memory to remember it, the room is leaked. */
 void img_free_later(struct img *im, u64 offset, u64 len);
 

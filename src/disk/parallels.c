@@ -246,17 +246,7 @@ static void prl_close(struct img *im)
 
 static struct hds_storage *storage_at(struct parallels *s, u64 off)
 {
-    unsigned low = 0, high = s->sts - 1;
-
-    while (low < high) {
-        unsigned mid = (low + high + 1) / 2;
-
-        if (s->st[mid].start <= off)
-            low = mid;
-        else
-            high = mid - 1;
-    }
-    return &s->st[low];
+    return &s->st[img_record_at(&s->st[0].start, sizeof(s->st[0]), s->sts, off)];
 }
 
 /* The run at `at` in one expandable file: false = a hole of *len bytes. */

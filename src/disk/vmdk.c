@@ -243,17 +243,7 @@ static void vmdk_close(struct img *im)
 
 static struct vmdk_extent *extent_at(struct vmdk *s, u64 off)
 {
-    unsigned low = 0, high = s->exts - 1;
-
-    while (low < high) {
-        unsigned mid = (low + high + 1) / 2;
-
-        if (s->ext[mid].start <= off)
-            low = mid;
-        else
-            high = mid - 1;
-    }
-    return &s->ext[low];
+    return &s->ext[img_record_at(&s->ext[0].start, sizeof(s->ext[0]), s->exts, off)];
 }
 
 static int vmdk_map(struct img *im, u64 off, u64 len, bool nowait, struct extent *x)
