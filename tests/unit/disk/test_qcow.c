@@ -2,7 +2,7 @@
 /*
  * qcow version 1 and QED: backing files, compressed clusters, refusals.
  */
-#include "image_test.h"
+#include "imagelab.h"
 
 #include <zlib.h>
 
@@ -14,7 +14,7 @@ static void put32(const char *path, u64 off, u32 v, bool big_endian)
         be32_put(wire, v);
     else
         le32_put(wire, v);
-    poke(path, off, wire, sizeof(wire));
+    lab_poke(path, off, wire, sizeof(wire));
 }
 
 static void test_backing(void **state)
@@ -24,27 +24,27 @@ static void test_backing(void **state)
     for (unsigned i = 0; i < 2; i++) {
         struct img *im;
 
-        make_image("raw", "base", 3 * MIB, NULL, NULL);
-        im = open_image("base");
-        fill_image(im, 0, 3 * MIB, 0x11);
+        lab_create("raw", "base", 3 * MIB, NULL, NULL);
+        im = lab_img("base", (struct disk_options){0});
+        lab_write(im, 0, 3 * MIB, 0x11);
         img_close(im);
-        make_image(formats[i], "top", 5 * MIB, NULL, "base");
-        im = open_image("top");
+        lab_create(formats[i], "top", 5 * MIB, NULL, "base");
+        im = lab_img("top", (struct disk_options){0});
         assert_non_null(im->parent);
-        fill_image(im, 512, 512, 0x22);
+        lab_write(im, 512, 512, 0x22);
         assert_int_equal(img_execute(im, &(struct blk_req){.op = BLK_WRITE_ZEROES,
                                                            .offset = MIB,
                                                            .len = 256 * KIB,
                                                            .unmap = true}),
                          0);
         img_close(im);
-        im = open_image("top");
-        expect_bytes(im, 0, 512, 0x11);
-        expect_bytes(im, 512, 512, 0x22);
-        expect_bytes(im, 1024, MIB - 1024, 0x11);
-        expect_bytes(im, MIB, 256 * KIB, 0);
-        expect_bytes(im, MIB + 256 * KIB, 2 * MIB - 256 * KIB, 0x11);
-        expect_bytes(im, 3 * MIB, 2 * MIB, 0);
+        im = lab_img("top", (struct disk_options){0});
+        lab_expect(im, 0, 512, 0x11);
+        lab_expect(im, 512, 512, 0x22);
+        lab_expect(im, 1024, MIB - 1024, 0x11);
+        lab_expect(im, MIB, 256 * KIB, 0);
+        lab_expect(im, MIB + 256 * KIB, 2 * MIB - 256 * KIB, 0x11);
+        lab_expect(im, 3 * MIB, 2 * MIB, 0);
         img_close(im);
     }
 }
@@ -64,9 +64,9 @@ static void test_qcow_refusals(void **state)
                 {8, 0x10000, "backing_file_offset"}};
 
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
-        make_image("qcow", "bad", MIB, NULL, NULL);
+        lab_create("qcow", "bad", MIB, NULL, NULL);
         put32("bad", rows[i].at, rows[i].value, true);
-        expect_refused("bad", NULL, rows[i].words);
+        lab_refused("bad", (struct disk_options){0}, rows[i].words);
     }
 }
 
@@ -83,13 +83,13 @@ static void test_qed_refusals(void **state)
                 {52, 0x40000000, "size"}};
 
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
-        make_image("qed", "bad", MIB, NULL, NULL);
+        lab_create("qed", "bad", MIB, NULL, NULL);
         put32("bad", rows[i].at, rows[i].value, false);
-        expect_refused("bad", NULL, rows[i].words);
+        lab_refused("bad", (struct disk_options){0}, rows[i].words);
     }
-    make_image("qed", "dirty", MIB, NULL, NULL);
+    lab_create("qed", "dirty", MIB, NULL, NULL);
     put32("dirty", 16, 2, false);
-    img_close(open_with("dirty", &(struct disk_options){.readonly = true}));
+    img_close(lab_img("dirty", (struct disk_options){.readonly = true}));
 }
 
 /* Entries that point nowhere are errors where they are read, and nowhere else. */
@@ -98,25 +98,25 @@ static void test_bad_entries(void **state)
     u8 buf[512] = {1};
     struct img *im;
 
-    make_image("qed", "e", 4 * MIB, NULL, NULL);
-    im = open_image("e");
-    fill_image(im, 0, 512, 0x33);
-    fill_image(im, MIB, 512, 0x44);
+    lab_create("qed", "e", 4 * MIB, NULL, NULL);
+    im = lab_img("e", (struct disk_options){0});
+    lab_write(im, 0, 512, 0x33);
+    lab_write(im, MIB, 512, 0x44);
     img_close(im);
     u8 table[8], wire[8];
 
-    peek("e", 64 * KIB, table, sizeof(table));
+    lab_peek("e", 64 * KIB, table, sizeof(table));
     le64_put(wire, 1ull << 50);
-    poke("e", le64_get(table) + 16 * 8, wire, sizeof(wire)); /* of MIB */
-    im = open_image("e");
-    expect_bytes(im, 0, 512, 0x33);
+    lab_poke("e", le64_get(table) + 16 * 8, wire, sizeof(wire)); /* of MIB */
+    im = lab_img("e", (struct disk_options){0});
+    lab_expect(im, 0, 512, 0x33);
     assert_int_equal(img_read(im, MIB, buf, 512), -EIO);
     assert_int_equal(img_write(im, MIB, buf, 512), -EIO);
-    expect_bytes(im, 2 * MIB, MIB, 0);
+    lab_expect(im, 2 * MIB, MIB, 0);
     img_close(im);
     le64_put(wire, (1ull << 40) + 7);
-    poke("e", 64 * KIB, wire, sizeof(wire));
-    im = open_image("e");
+    lab_poke("e", 64 * KIB, wire, sizeof(wire));
+    im = lab_img("e", (struct disk_options){0});
     assert_int_equal(img_read(im, 0, buf, 512), -EIO);
     img_close(im);
 }
@@ -134,32 +134,32 @@ static void test_compressed(void **state)
         plain[i] = (u8)(i / 100);
     assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, -12, 9, Z_DEFAULT_STRATEGY), Z_OK);
     assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
-    make_image("qcow", "packed", 4 * MIB, NULL, NULL);
-    im = open_image("packed");
-    fill_image(im, 0, 512, 0x55);
+    lab_create("qcow", "packed", 4 * MIB, NULL, NULL);
+    im = lab_img("packed", (struct disk_options){0});
+    lab_write(im, 0, 512, 0x55);
     img_close(im);
-    at = file_length("packed") + 7;
-    poke("packed", at, packed, z.total_out);
-    peek("packed", 512, table, sizeof(table));
+    at = lab_length("packed") + 7;
+    lab_poke("packed", at, packed, z.total_out);
+    lab_peek("packed", 512, table, sizeof(table));
     be64_put(entry, 1ull << 63 | (u64)z.total_out << (63 - 12) | at);
-    poke("packed", be64_get(table) + 3 * 8, entry, sizeof(entry));
+    lab_poke("packed", be64_get(table) + 3 * 8, entry, sizeof(entry));
     deflateEnd(&z);
     for (int pass = 0; pass < 2; pass++) {
         u8 got[4096];
 
-        im = open_image("packed");
+        im = lab_img("packed", (struct disk_options){0});
         assert_int_equal(img_read(im, 3 * 4096, got, sizeof(got)), 0);
         assert_memory_equal(got, plain, sizeof(got));
         memset(plain + 1024, 0x66, 512);
-        fill_image(im, 3 * 4096 + 1024, 512, 0x66); /* unpacks it */
+        lab_write(im, 3 * 4096 + 1024, 512, 0x66); /* unpacks it */
         img_close(im);
     }
-    im = open_image("packed");
-    expect_bytes(im, 4096, 8192, 0);
+    im = lab_img("packed", (struct disk_options){0});
+    lab_expect(im, 4096, 8192, 0);
     img_close(im);
     be64_put(entry, 1ull << 63 | 100ull << (63 - 12) | 512);
-    poke("packed", be64_get(table) + 3 * 8, entry, sizeof(entry));
-    im = open_image("packed");
+    lab_poke("packed", be64_get(table) + 3 * 8, entry, sizeof(entry));
+    im = lab_img("packed", (struct disk_options){0});
     assert_int_equal(img_read(im, 3 * 4096, plain, 512), -EIO);
     img_close(im);
 }
@@ -172,5 +172,5 @@ int main(void)
         cmocka_unit_test(test_compressed),
     };
 
-    return cmocka_run_group_tests(tests, image_setup, image_teardown);
+    return cmocka_run_group_tests(tests, lab_open, lab_close);
 }

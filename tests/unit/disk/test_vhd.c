@@ -4,25 +4,25 @@
  * check for it: sizes by creator, parents, damaged footers, refusals.
  */
 #include "disk/vhd.h"
-#include "image_test.h"
+#include "imagelab.h"
 
 static void set_footer(const char *path, const char *creator, u16 cylinders, u8 heads, u8 spt)
 {
-    u64 at = file_length(path) - VHD_FOOTER;
+    u64 at = lab_length(path) - VHD_FOOTER;
     u8 f[VHD_FOOTER];
 
-    peek(path, at, f, sizeof(f));
+    lab_peek(path, at, f, sizeof(f));
     memcpy(f + VF_CREATOR, creator, 4);
     be16_put(f + VF_CYLINDERS, cylinders);
     f[VF_HEADS] = heads;
     f[VF_SECTORS] = spt;
     vhd_seal_footer(f);
-    poke(path, at, f, sizeof(f));
+    lab_poke(path, at, f, sizeof(f));
 }
 
 static u64 size_of(const char *path, const char *how)
 {
-    struct img *im = open_with(path, &(struct disk_options){.format = "vhd", .vhd_size = how});
+    struct img *im = lab_img(path, (struct disk_options){.format = "vhd", .vhd_size = how});
     u64 size = im->b.size;
 
     img_close(im);
@@ -39,7 +39,7 @@ static void test_size_by_creator(void **state)
                 {"tap", false},  {"CTXS", false}, {"wa", false},   {"wirt", false}};
     u64 chs = 100ull * 4 * 17 * 512, size = 4 * MIB;
 
-    make_image("vpc", "size", size, "subformat=fixed,force_size=on", NULL);
+    lab_create("vpc", "size", size, "subformat=fixed,force_size=on", NULL);
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
         set_footer("size", rows[i].app, 100, 4, 17);
         assert_int_equal(size_of("size", NULL), rows[i].chs ? chs : size);
@@ -51,7 +51,7 @@ static void test_size_by_creator(void **state)
     assert_int_equal(size_of("size", NULL), size);
     set_footer("size", "vpc ", 0, 0, 0);
     assert_int_equal(size_of("size", NULL), size);
-    expect_refused("size", &(struct disk_options){.vhd_size = "both"}, "vhd-size=both");
+    lab_refused("size", (struct disk_options){.vhd_size = "both"}, "vhd-size=both");
 }
 
 static void test_geometry(void **state)
@@ -79,7 +79,7 @@ static void test_geometry(void **state)
         }
         /* A size that a geometry can say is kept by create. */
         if (rows[i].sectors < 1 << 20) {
-            make_image("vpc", "chs", got * 512, NULL, NULL);
+            lab_create("vpc", "chs", got * 512, NULL, NULL);
             assert_int_equal(size_of("chs", "chs"), got * 512);
             assert_int_equal(size_of("chs", "current"), got * 512);
         }
@@ -91,19 +91,19 @@ static void test_differencing(void **state)
     u64 size = 12 * MIB;
     struct img *im;
 
-    make_image("vpc", "base.vhd", size, "force_size=on", NULL);
-    im = open_image("base.vhd");
-    fill_image(im, 0, 3 * MIB, 0x11);
+    lab_create("vpc", "base.vhd", size, "force_size=on", NULL);
+    im = lab_img("base.vhd", (struct disk_options){0});
+    lab_write(im, 0, 3 * MIB, 0x11);
     img_close(im);
-    make_image("vpc", "child.vhd", 0, NULL, "base.vhd");
-    make_image("vpc", "grandchild.vhd", 0, NULL, "child.vhd");
-    im = open_image("child.vhd");
+    lab_create("vpc", "child.vhd", 0, NULL, "base.vhd");
+    lab_create("vpc", "grandchild.vhd", 0, NULL, "child.vhd");
+    im = lab_img("child.vhd", (struct disk_options){0});
     assert_int_equal(im->b.size, size);
-    fill_image(im, 512, 512, 0x22);
-    fill_image(im, 2 * MIB - 512, 1024, 0x22);
-    fill_image(im, 8 * MIB, MIB, 0x22);
+    lab_write(im, 512, 512, 0x22);
+    lab_write(im, 2 * MIB - 512, 1024, 0x22);
+    lab_write(im, 8 * MIB, MIB, 0x22);
     img_close(im);
-    im = open_image("grandchild.vhd");
+    im = lab_img("grandchild.vhd", (struct disk_options){0});
     assert_int_equal(img_execute(im, &(struct blk_req){.op = BLK_WRITE_ZEROES,
                                                        .offset = 8 * MIB + 512,
                                                        .len = 512,
@@ -111,24 +111,24 @@ static void test_differencing(void **state)
                      0);
     img_close(im);
     for (int pass = 0; pass < 2; pass++) {
-        im = open_image(pass ? "grandchild.vhd" : "child.vhd");
-        expect_bytes(im, 0, 512, 0x11);
-        expect_bytes(im, 512, 512, 0x22);
-        expect_bytes(im, 1024, 2 * MIB - 1536, 0x11);
-        expect_bytes(im, 2 * MIB - 512, 1024, 0x22);
-        expect_bytes(im, 2 * MIB + 512, MIB - 512, 0x11);
-        expect_bytes(im, 3 * MIB, 5 * MIB, 0);
-        expect_bytes(im, 8 * MIB, 512, 0x22);
-        expect_bytes(im, 8 * MIB + 512, 512, pass ? 0 : 0x22);
-        expect_bytes(im, 8 * MIB + 1024, MIB - 1024, 0x22);
+        im = lab_img(pass ? "grandchild.vhd" : "child.vhd", (struct disk_options){0});
+        lab_expect(im, 0, 512, 0x11);
+        lab_expect(im, 512, 512, 0x22);
+        lab_expect(im, 1024, 2 * MIB - 1536, 0x11);
+        lab_expect(im, 2 * MIB - 512, 1024, 0x22);
+        lab_expect(im, 2 * MIB + 512, MIB - 512, 0x11);
+        lab_expect(im, 3 * MIB, 5 * MIB, 0);
+        lab_expect(im, 8 * MIB, 512, 0x22);
+        lab_expect(im, 8 * MIB + 512, 512, pass ? 0 : 0x22);
+        lab_expect(im, 8 * MIB + 1024, MIB - 1024, 0x22);
         img_close(im);
     }
-    expect_sound("child.vhd");
-    expect_sound("grandchild.vhd");
-    im = open_image("base.vhd");
-    expect_bytes(im, 0, 3 * MIB, 0x11);
+    lab_sound("child.vhd");
+    lab_sound("grandchild.vhd");
+    im = lab_img("base.vhd", (struct disk_options){0});
+    lab_expect(im, 0, 3 * MIB, 0x11);
     img_close(im);
-    im = open_image("child.vhd");
+    im = lab_img("child.vhd", (struct disk_options){0});
     struct err e = {0};
 
     assert_int_equal(disk_resize(im, MIB, &e), -ENOTSUP);
@@ -137,26 +137,26 @@ static void test_differencing(void **state)
 
 static void test_wrong_parent(void **state)
 {
-    make_image("vpc", "p.vhd", 4 * MIB, NULL, NULL);
-    make_image("vpc", "c.vhd", 0, NULL, "p.vhd");
+    lab_create("vpc", "p.vhd", 4 * MIB, NULL, NULL);
+    lab_create("vpc", "c.vhd", 0, NULL, "p.vhd");
     assert_int_equal(rename("p.vhd", "q.vhd"), 0);
-    expect_refused("c.vhd", NULL, "No such file");
-    make_image("vpc", "p.vhd", 4 * MIB, NULL, NULL);
-    expect_refused("c.vhd", NULL, "UUID");
+    lab_refused("c.vhd", (struct disk_options){0}, "No such file");
+    lab_create("vpc", "p.vhd", 4 * MIB, NULL, NULL);
+    lab_refused("c.vhd", (struct disk_options){0}, "UUID");
     /* A fixed one with the right UUID is as good a parent. */
     assert_int_equal(rename("q.vhd", "p.vhd"), 0);
-    img_close(open_image("c.vhd"));
-    img_close(open_with("c.vhd", &(struct disk_options){.no_parent = true}));
+    img_close(lab_img("c.vhd", (struct disk_options){0}));
+    img_close(lab_img("c.vhd", (struct disk_options){.no_parent = true}));
     /* Outside of the image's own directory. */
     mkdir("in", 0700);
-    make_image("vpc", "in/c.vhd", 0, NULL, "../p.vhd");
-    expect_refused("in/c.vhd", NULL, "outside");
-    img_close(open_with("in/c.vhd", &(struct disk_options){.allow_external = true}));
+    lab_create("vpc", "in/c.vhd", 0, NULL, "../p.vhd");
+    lab_refused("in/c.vhd", (struct disk_options){0}, "outside");
+    img_close(lab_img("in/c.vhd", (struct disk_options){.allow_external = true}));
 
     struct disk_create c = {.path = "d.vhd", .backing = "raw", .size = MIB};
     struct err e = {0};
 
-    make_image("raw", "raw", MIB, NULL, NULL);
+    lab_create("raw", "raw", MIB, NULL, NULL);
     assert_int_not_equal(disk_create("vpc", &c, &e), 0);
     assert_non_null(strstr(e.msg, "the parent of a VHD is a VHD"));
 }
@@ -168,33 +168,33 @@ static void test_footers(void **state)
     struct disk_check c;
     struct img *im;
 
-    make_image("vpc", "f", 6 * MIB, NULL, NULL);
-    im = open_image("f");
-    fill_image(im, 0, 512, 0x33);
+    lab_create("vpc", "f", 6 * MIB, NULL, NULL);
+    im = lab_img("f", (struct disk_options){0});
+    lab_write(im, 0, 512, 0x33);
     img_close(im);
-    poke("f", file_length("f") - VHD_FOOTER, zeros, VHD_FOOTER);
-    c = check_image("f", NULL, false);
+    lab_poke("f", lab_length("f") - VHD_FOOTER, zeros, VHD_FOOTER);
+    c = lab_check("f", false);
     assert_int_equal(c.leaks, 1);
-    im = open_image("f");
-    expect_bytes(im, 0, 512, 0x33);
-    fill_image(im, 4 * MIB, 512, 0x44);
+    im = lab_img("f", (struct disk_options){0});
+    lab_expect(im, 0, 512, 0x33);
+    lab_write(im, 4 * MIB, 512, 0x44);
     img_close(im);
-    peek("f", file_length("f") - VHD_FOOTER, f, VHD_FOOTER);
+    lab_peek("f", lab_length("f") - VHD_FOOTER, f, VHD_FOOTER);
     assert_true(vhd_footer_ok(f));
-    check_image("f", NULL, true);
-    expect_sound("f");
+    lab_check("f", true);
+    lab_sound("f");
 
-    poke("f", 0, zeros, VHD_FOOTER);
-    im = open_with("f", &(struct disk_options){.format = "vpc"});
-    expect_bytes(im, 4 * MIB, 512, 0x44);
-    fill_image(im, 2 * MIB, 512, 0x55);
+    lab_poke("f", 0, zeros, VHD_FOOTER);
+    im = lab_img("f", (struct disk_options){.format = "vpc"});
+    lab_expect(im, 4 * MIB, 512, 0x44);
+    lab_write(im, 2 * MIB, 512, 0x55);
     img_close(im);
-    expect_sound("f");
-    peek("f", 0, f, VHD_FOOTER);
+    lab_sound("f");
+    lab_peek("f", 0, f, VHD_FOOTER);
     assert_true(vhd_footer_ok(f));
-    poke("f", 0, zeros, VHD_FOOTER);
-    poke("f", file_length("f") - VHD_FOOTER, zeros, VHD_FOOTER);
-    expect_refused("f", &(struct disk_options){.format = "vpc"}, "no footer");
+    lab_poke("f", 0, zeros, VHD_FOOTER);
+    lab_poke("f", lab_length("f") - VHD_FOOTER, zeros, VHD_FOOTER);
+    lab_refused("f", (struct disk_options){.format = "vpc"}, "no footer");
 }
 
 static void test_short_footer(void **state)
@@ -202,10 +202,10 @@ static void test_short_footer(void **state)
     u8 f[VHD_FOOTER];
 
     /* Virtual PC before 2004: 511 bytes. */
-    make_image("vpc", "short", MIB, "subformat=fixed", NULL);
-    peek("short", file_length("short") - VHD_FOOTER, f, VHD_FOOTER);
-    assert_int_equal(truncate("short", (off_t)file_length("short") - 1), 0);
-    struct img *im = open_with("short", &(struct disk_options){.format = "vpc"});
+    lab_create("vpc", "short", MIB, "subformat=fixed", NULL);
+    lab_peek("short", lab_length("short") - VHD_FOOTER, f, VHD_FOOTER);
+    assert_int_equal(truncate("short", (off_t)lab_length("short") - 1), 0);
+    struct img *im = lab_img("short", (struct disk_options){.format = "vpc"});
 
     assert_true(im->b.size >= MIB);
     img_close(im);
@@ -218,55 +218,55 @@ static void test_check(void **state)
     u8 junk[5000], entry[4];
     u64 length;
 
-    make_image("vpc", "k", 16 * MIB, NULL, NULL);
-    im = open_image("k");
-    fill_image(im, 0, 5 * MIB, 0x66);
+    lab_create("vpc", "k", 16 * MIB, NULL, NULL);
+    im = lab_img("k", (struct disk_options){0});
+    lab_write(im, 0, 5 * MIB, 0x66);
     img_close(im);
-    expect_sound("k");
-    length = file_length("k");
+    lab_sound("k");
+    length = lab_length("k");
     memset(junk, 7, sizeof(junk));
-    poke("k", length, junk, sizeof(junk));
-    c = check_image("k", NULL, false);
+    lab_poke("k", length, junk, sizeof(junk));
+    c = lab_check("k", false);
     assert_int_equal(c.leaks, 1);
-    c = check_image("k", NULL, true);
+    c = lab_check("k", true);
     assert_int_equal(c.leaks, 0);
     assert_int_equal(c.leaks_fixed, 1);
-    assert_true(file_length("k") <= length);
-    expect_sound("k");
+    assert_true(lab_length("k") <= length);
+    lab_sound("k");
     /* Two blocks at one place: said, never guessed at. */
-    peek("k", 1536, entry, 4);
-    poke("k", 1536 + 4, entry, 4);
-    c = check_image("k", NULL, true);
+    lab_peek("k", 1536, entry, 4);
+    lab_poke("k", 1536 + 4, entry, 4);
+    c = lab_check("k", true);
     assert_int_equal(c.errors, 1);
     /* An entry that points nowhere reads as an error, and is repaired to "nothing". */
     be32_put(entry, 0x7fffffff);
-    poke("k", 1536 + 4, entry, 4);
-    im = open_image("k");
+    lab_poke("k", 1536 + 4, entry, 4);
+    im = lab_img("k", (struct disk_options){0});
     assert_int_equal(img_read(im, 2 * MIB, junk, 512), -EIO);
     assert_int_equal(img_write(im, 2 * MIB, junk, 512), -EIO);
-    expect_bytes(im, 4 * MIB, MIB, 0x66);
+    lab_expect(im, 4 * MIB, MIB, 0x66);
     img_close(im);
-    c = check_image("k", NULL, true);
+    c = lab_check("k", true);
     assert_int_equal(c.errors, 0);
     assert_int_equal(c.errors_fixed, 1);
-    im = open_image("k");
-    expect_bytes(im, 0, 2 * MIB, 0x66);
-    expect_bytes(im, 2 * MIB, 2 * MIB, 0);
+    im = lab_img("k", (struct disk_options){0});
+    lab_expect(im, 0, 2 * MIB, 0x66);
+    lab_expect(im, 2 * MIB, 2 * MIB, 0);
     img_close(im);
 }
 
 static void resize(const char *path, u64 size)
 {
-    struct img *im = open_image(path);
+    struct img *im = lab_img(path, (struct disk_options){0});
     struct err e = {0};
 
     if (disk_resize(im, size, &e))
         fail_msg("%s", e.msg);
     img_close(im);
-    im = open_image(path);
+    im = lab_img(path, (struct disk_options){0});
     assert_int_equal(im->b.size, size);
     img_close(im);
-    expect_sound(path);
+    lab_sound(path);
 }
 
 static void test_resize(void **state)
@@ -276,20 +276,20 @@ static void test_resize(void **state)
     for (unsigned i = 0; i < 2; i++) {
         struct img *im;
 
-        make_image("vpc", "r", 7 * MIB, options[i], NULL);
-        im = open_image("r");
-        fill_image(im, 0, 7 * MIB, 0x77);
+        lab_create("vpc", "r", 7 * MIB, options[i], NULL);
+        im = lab_img("r", (struct disk_options){0});
+        lab_write(im, 0, 7 * MIB, 0x77);
         img_close(im);
         resize("r", 5 * MIB + 512);
         resize("r", 600 * MIB);
         resize("r", 602 * MIB);
-        im = open_image("r");
-        expect_bytes(im, 0, 5 * MIB + 512, 0x77);
-        expect_bytes(im, 5 * MIB + 512, 4 * MIB, 0);
-        fill_image(im, 601 * MIB, MIB, 0x78);
+        im = lab_img("r", (struct disk_options){0});
+        lab_expect(im, 0, 5 * MIB + 512, 0x77);
+        lab_expect(im, 5 * MIB + 512, 4 * MIB, 0);
+        lab_write(im, 601 * MIB, MIB, 0x78);
         img_close(im);
-        im = open_image("r");
-        expect_bytes(im, 601 * MIB, MIB, 0x78);
+        im = lab_img("r", (struct disk_options){0});
+        lab_expect(im, 601 * MIB, MIB, 0x78);
         img_close(im);
     }
 }
@@ -306,24 +306,24 @@ static void test_refusals(void **state)
                 {VD_TABLE, 1, "table offset"},          {VD_VERSION, 0x00020000, "the header's"}};
 
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
-        make_image("vpc", "bad", 16 * MIB, NULL, NULL);
-        peek("bad", 512, h, sizeof(h));
+        lab_create("vpc", "bad", 16 * MIB, NULL, NULL);
+        lab_peek("bad", 512, h, sizeof(h));
         be32_put(h + rows[i].at, rows[i].value);
         vhd_seal_header(h);
-        poke("bad", 512, h, sizeof(h));
-        expect_refused("bad", NULL, rows[i].words);
+        lab_poke("bad", 512, h, sizeof(h));
+        lab_refused("bad", (struct disk_options){0}, rows[i].words);
     }
-    make_image("vpc", "bad", 16 * MIB, NULL, NULL);
-    peek("bad", 0, f, sizeof(f));
+    lab_create("vpc", "bad", 16 * MIB, NULL, NULL);
+    lab_peek("bad", 0, f, sizeof(f));
     be32_put(f + VF_TYPE, 5);
     vhd_seal_footer(f);
-    poke("bad", 0, f, sizeof(f));
-    expect_refused("bad", NULL, "disk type 5");
+    lab_poke("bad", 0, f, sizeof(f));
+    lab_refused("bad", (struct disk_options){0}, "disk type 5");
     be32_put(f + VF_TYPE, VHD_DYNAMIC);
     be64_put(f + VF_DATA_OFFSET, 1ull << 60);
     vhd_seal_footer(f);
-    poke("bad", 0, f, sizeof(f));
-    expect_refused("bad", NULL, "data offset");
+    lab_poke("bad", 0, f, sizeof(f));
+    lab_refused("bad", (struct disk_options){0}, "data offset");
 }
 
 int main(void)
@@ -336,5 +336,5 @@ int main(void)
         cmocka_unit_test(test_refusals),
     };
 
-    return cmocka_run_group_tests(tests, image_setup, image_teardown);
+    return cmocka_run_group_tests(tests, lab_open, lab_close);
 }

@@ -4,7 +4,7 @@
  * repair, refusals.
  */
 #include "disk/vhdx.h"
-#include "image_test.h"
+#include "imagelab.h"
 
 #include "base/crc32c.h"
 
@@ -27,16 +27,16 @@ static void make_crashed(void)
     u8 bat[VHDX_PAGE];
     struct img *im;
 
-    make_image("vhdx", "live.vhdx", 40 * MIB, "block_size=1M", NULL);
-    im = open_image("live.vhdx");
-    fill_image(im, 0, MIB, 0x11);
+    lab_create("vhdx", "live.vhdx", 40 * MIB, "block_size=1M", NULL);
+    im = lab_img("live.vhdx", (struct disk_options){0});
+    lab_write(im, 0, MIB, 0x11);
     assert_int_equal(img_flush(im), 0);
-    peek("live.vhdx", BAT_AT, bat, sizeof(bat));
-    fill_image(im, 5 * MIB, MIB, 0x22);
+    lab_peek("live.vhdx", BAT_AT, bat, sizeof(bat));
+    lab_write(im, 5 * MIB, MIB, 0x22);
     assert_int_equal(img_flush(im), 0);
     copy_file("live.vhdx", "crash.vhdx");
     img_close(im);
-    poke("crash.vhdx", BAT_AT, bat, sizeof(bat));
+    lab_poke("crash.vhdx", BAT_AT, bat, sizeof(bat));
 }
 
 static bool log_is_set(const char *path)
@@ -44,8 +44,8 @@ static bool log_is_set(const char *path)
     u8 h[2][80];
     int k;
 
-    peek(path, VHDX_HEADER_1, h[0], sizeof(h[0]));
-    peek(path, VHDX_HEADER_2, h[1], sizeof(h[1]));
+    lab_peek(path, VHDX_HEADER_1, h[0], sizeof(h[0]));
+    lab_peek(path, VHDX_HEADER_2, h[1], sizeof(h[1]));
     k = le64_get(h[1] + XH_SEQUENCE) > le64_get(h[0] + XH_SEQUENCE);
     return !guid_is(h[k] + XH_LOG_GUID, "00000000-0000-0000-0000-000000000000");
 }
@@ -60,23 +60,23 @@ static void test_replay(void **state)
     assert_true(log_is_set("crash.vhdx"));
     assert_false(log_is_set("live.vhdx"));
     /* In memory only. */
-    peek("crash.vhdx", BAT_AT + 40, before, sizeof(before));
-    im = open_with("crash.vhdx", &ro);
-    expect_bytes(im, 0, MIB, 0x11);
-    expect_bytes(im, 5 * MIB, MIB, 0x22);
+    lab_peek("crash.vhdx", BAT_AT + 40, before, sizeof(before));
+    im = lab_img("crash.vhdx", ro);
+    lab_expect(im, 0, MIB, 0x11);
+    lab_expect(im, 5 * MIB, MIB, 0x22);
     img_close(im);
-    peek("crash.vhdx", BAT_AT + 40, after, sizeof(after));
+    lab_peek("crash.vhdx", BAT_AT + 40, after, sizeof(after));
     assert_memory_equal(before, after, sizeof(before));
     /* For good. */
-    im = open_image("crash.vhdx");
-    expect_bytes(im, 5 * MIB, MIB, 0x22);
+    im = lab_img("crash.vhdx", (struct disk_options){0});
+    lab_expect(im, 5 * MIB, MIB, 0x22);
     img_close(im);
     assert_false(log_is_set("crash.vhdx"));
-    expect_sound("crash.vhdx");
-    im = open_with("crash.vhdx", &ro);
-    expect_bytes(im, 0, MIB, 0x11);
-    expect_bytes(im, MIB, 4 * MIB, 0);
-    expect_bytes(im, 5 * MIB, MIB, 0x22);
+    lab_sound("crash.vhdx");
+    im = lab_img("crash.vhdx", ro);
+    lab_expect(im, 0, MIB, 0x11);
+    lab_expect(im, MIB, 4 * MIB, 0);
+    lab_expect(im, 5 * MIB, MIB, 0x22);
     img_close(im);
 }
 
@@ -89,7 +89,7 @@ static u32 last_entry(const char *path)
     for (u32 off = 0; off < MIB; off += VHDX_PAGE) {
         u8 h[64];
 
-        peek(path, LOG_AT + off, h, sizeof(h));
+        lab_peek(path, LOG_AT + off, h, sizeof(h));
         if (!memcmp(h, "loge", 4) && le64_get(h + 16) > best) {
             best = le64_get(h + 16);
             at = off;
@@ -105,12 +105,12 @@ static void change_entry(u32 at, u32 value, unsigned bytes, bool seal)
     u8 e[2 * VHDX_PAGE], wire[4];
 
     le32_put(wire, value);
-    peek("crash.vhdx", LOG_AT + off, e, sizeof(e));
+    lab_peek("crash.vhdx", LOG_AT + off, e, sizeof(e));
     assert_int_equal(le32_get(e + 8), sizeof(e));
     memcpy(e + at, wire, bytes);
     if (seal)
         le32_put(e + 4, vhdx_checksum(e, sizeof(e), 4));
-    poke("crash.vhdx", LOG_AT + off, e, sizeof(e));
+    lab_poke("crash.vhdx", LOG_AT + off, e, sizeof(e));
 }
 
 static void test_bad_log(void **state)
@@ -142,13 +142,13 @@ static void test_bad_log(void **state)
             struct disk_options o = {.readonly = !write};
 
             if (rows[i].words) {
-                expect_refused("crash.vhdx", &o, rows[i].words);
+                lab_refused("crash.vhdx", o, rows[i].words);
                 continue;
             }
-            struct img *im = open_with("crash.vhdx", &o);
+            struct img *im = lab_img("crash.vhdx", o);
 
-            expect_bytes(im, 0, MIB, 0x11);
-            expect_bytes(im, 5 * MIB, MIB, 0);
+            lab_expect(im, 0, MIB, 0x11);
+            lab_expect(im, 5 * MIB, MIB, 0);
             img_close(im);
         }
     }
@@ -156,9 +156,9 @@ static void test_bad_log(void **state)
     u8 *zeros = calloc(1, MIB);
 
     make_crashed();
-    poke("crash.vhdx", LOG_AT, zeros, MIB);
+    lab_poke("crash.vhdx", LOG_AT, zeros, MIB);
     free(zeros);
-    expect_refused("crash.vhdx", NULL, "no valid sequence");
+    lab_refused("crash.vhdx", (struct disk_options){0}, "no valid sequence");
 }
 
 /* More pages than one entry holds, round and round the log. */
@@ -167,19 +167,19 @@ static void test_long_log(void **state)
     u64 size = 64 * GIB;
     struct img *im;
 
-    make_image("vhdx", "long.vhdx", size, "block_size=1M", NULL);
-    im = open_image("long.vhdx");
+    lab_create("vhdx", "long.vhdx", size, "block_size=1M", NULL);
+    im = lab_img("long.vhdx", (struct disk_options){0});
     for (int round = 0; round < 3; round++) {
         for (u64 i = 0; i < 120; i++) /* each in a page of its own */
-            fill_image(im, (i * 512 + (u64)round) * MIB, 512, (int)i + 1);
+            lab_write(im, (i * 512 + (u64)round) * MIB, 512, (int)i + 1);
         assert_int_equal(img_flush(im), 0);
         copy_file("long.vhdx", "copy.vhdx");
-        struct img *copy = open_image("copy.vhdx");
+        struct img *copy = lab_img("copy.vhdx", (struct disk_options){0});
 
         for (u64 i = 0; i < 120; i++)
-            expect_bytes(copy, (i * 512 + (u64)round) * MIB, 512, (int)i + 1);
+            lab_expect(copy, (i * 512 + (u64)round) * MIB, 512, (int)i + 1);
         img_close(copy);
-        expect_sound("copy.vhdx");
+        lab_sound("copy.vhdx");
     }
     img_close(im);
 }
@@ -191,37 +191,37 @@ static void chain(const char *options, u32 sector)
     u64 size = 24 * MIB;
     struct img *im;
 
-    make_image("vhdx", "base.vhdx", size, options, NULL);
-    im = open_image("base.vhdx");
-    fill_image(im, 0, 9 * MIB, 0x11);
+    lab_create("vhdx", "base.vhdx", size, options, NULL);
+    im = lab_img("base.vhdx", (struct disk_options){0});
+    lab_write(im, 0, 9 * MIB, 0x11);
     img_close(im);
-    make_image("vhdx", "child.vhdx", 0, "block_size=2M", "base.vhdx");
-    im = open_image("child.vhdx");
+    lab_create("vhdx", "child.vhdx", 0, "block_size=2M", "base.vhdx");
+    im = lab_img("child.vhdx", (struct disk_options){0});
     assert_int_equal(im->b.size, size);
-    fill_image(im, sector, sector, 0x22);
-    fill_image(im, 2 * MIB - sector, 2ull * sector, 0x22);
-    fill_image(im, 4 * MIB, 2 * MIB, 0x22);
+    lab_write(im, sector, sector, 0x22);
+    lab_write(im, 2 * MIB - sector, 2ull * sector, 0x22);
+    lab_write(im, 4 * MIB, 2 * MIB, 0x22);
     assert_int_equal(img_execute(im, &(struct blk_req){.op = BLK_WRITE_ZEROES,
                                                        .offset = 6 * MIB,
                                                        .len = 2 * MIB,
                                                        .unmap = true}),
                      0);
-    fill_image(im, 7 * MIB, sector, 0x33);
+    lab_write(im, 7 * MIB, sector, 0x33);
     img_close(im);
-    expect_sound("child.vhdx");
-    make_image("vhdx", "grandchild.vhdx", 0, NULL, "child.vhdx");
-    im = open_image("grandchild.vhdx");
-    expect_bytes(im, 0, sector, 0x11);
-    expect_bytes(im, sector, sector, 0x22);
-    expect_bytes(im, 2ull * sector, 2 * MIB - 3ull * sector, 0x11);
-    expect_bytes(im, 2 * MIB - sector, 2ull * sector, 0x22);
-    expect_bytes(im, 2 * MIB + sector, 2 * MIB - sector, 0x11);
-    expect_bytes(im, 4 * MIB, 2 * MIB, 0x22);
-    expect_bytes(im, 6 * MIB, MIB, 0);
-    expect_bytes(im, 7 * MIB, sector, 0x33);
-    expect_bytes(im, 7 * MIB + sector, MIB - sector, 0);
-    expect_bytes(im, 8 * MIB, MIB, 0x11);
-    expect_bytes(im, 9 * MIB, 15 * MIB, 0);
+    lab_sound("child.vhdx");
+    lab_create("vhdx", "grandchild.vhdx", 0, NULL, "child.vhdx");
+    im = lab_img("grandchild.vhdx", (struct disk_options){0});
+    lab_expect(im, 0, sector, 0x11);
+    lab_expect(im, sector, sector, 0x22);
+    lab_expect(im, 2ull * sector, 2 * MIB - 3ull * sector, 0x11);
+    lab_expect(im, 2 * MIB - sector, 2ull * sector, 0x22);
+    lab_expect(im, 2 * MIB + sector, 2 * MIB - sector, 0x11);
+    lab_expect(im, 4 * MIB, 2 * MIB, 0x22);
+    lab_expect(im, 6 * MIB, MIB, 0);
+    lab_expect(im, 7 * MIB, sector, 0x33);
+    lab_expect(im, 7 * MIB + sector, MIB - sector, 0);
+    lab_expect(im, 8 * MIB, MIB, 0x11);
+    lab_expect(im, 9 * MIB, 15 * MIB, 0);
     img_close(im);
 }
 
@@ -237,17 +237,17 @@ static void test_part_of_sector(void **state)
 {
     struct img *im;
 
-    make_image("vhdx", "p4.vhdx", 4 * MIB, "logical_sector_size=4096", NULL);
-    im = open_image("p4.vhdx");
+    lab_create("vhdx", "p4.vhdx", 4 * MIB, "logical_sector_size=4096", NULL);
+    im = lab_img("p4.vhdx", (struct disk_options){0});
     assert_int_equal(im->b.block_size, 4096);
-    fill_image(im, 0, MIB, 0x44);
+    lab_write(im, 0, MIB, 0x44);
     img_close(im);
-    make_image("vhdx", "c4.vhdx", 0, NULL, "p4.vhdx");
-    im = open_image("c4.vhdx");
-    fill_image(im, 4096 + 512, 512, 0x55);
-    expect_bytes(im, 4096, 512, 0x44);
-    expect_bytes(im, 4096 + 512, 512, 0x55);
-    expect_bytes(im, 4096 + 1024, 8192, 0x44);
+    lab_create("vhdx", "c4.vhdx", 0, NULL, "p4.vhdx");
+    im = lab_img("c4.vhdx", (struct disk_options){0});
+    lab_write(im, 4096 + 512, 512, 0x55);
+    lab_expect(im, 4096, 512, 0x44);
+    lab_expect(im, 4096 + 512, 512, 0x55);
+    lab_expect(im, 4096 + 1024, 8192, 0x44);
     img_close(im);
 }
 
@@ -258,9 +258,9 @@ static void test_big_sectors(void **state)
     struct err e = {0};
     struct blk *b;
 
-    make_image("vhdx", "s4.vhdx", 4 * MIB, "logical_sector_size=4096", NULL);
-    make_image("qcow2", "s4.qcow2", 0, NULL, "s4.vhdx");
-    make_image("vhdx", "s5.vhdx", 4 * MIB, NULL, NULL);
+    lab_create("vhdx", "s4.vhdx", 4 * MIB, "logical_sector_size=4096", NULL);
+    lab_create("qcow2", "s4.qcow2", 0, NULL, "s4.vhdx");
+    lab_create("vhdx", "s5.vhdx", 4 * MIB, NULL, NULL);
     assert_int_equal(disk_open(&b, "s4.vhdx", &small, &e), -EINVAL);
     assert_non_null(strstr(e.msg, "s4.vhdx: has sectors of 4096 bytes"));
     assert_int_equal(disk_open(&b, "s4.qcow2", &small, &e), -EINVAL);
@@ -280,29 +280,29 @@ static void test_wrong_parent(void **state)
 {
     struct img *im;
 
-    make_image("vhdx", "p.vhdx", 4 * MIB, NULL, NULL);
-    make_image("vhdx", "c.vhdx", 0, NULL, "p.vhdx");
-    img_close(open_image("c.vhdx"));
-    im = open_image("p.vhdx"); /* opened, not changed */
+    lab_create("vhdx", "p.vhdx", 4 * MIB, NULL, NULL);
+    lab_create("vhdx", "c.vhdx", 0, NULL, "p.vhdx");
+    img_close(lab_img("c.vhdx", (struct disk_options){0}));
+    im = lab_img("p.vhdx", (struct disk_options){0}); /* opened, not changed */
     img_close(im);
-    img_close(open_image("c.vhdx"));
-    im = open_image("p.vhdx");
-    fill_image(im, 0, 512, 1);
+    img_close(lab_img("c.vhdx", (struct disk_options){0}));
+    im = lab_img("p.vhdx", (struct disk_options){0});
+    lab_write(im, 0, 512, 1);
     img_close(im);
-    expect_refused("c.vhdx", NULL, "DataWriteGuid");
+    lab_refused("c.vhdx", (struct disk_options){0}, "DataWriteGuid");
     unlink("p.vhdx");
-    expect_refused("c.vhdx", NULL, "No such file");
-    img_close(open_with("c.vhdx", &(struct disk_options){.no_parent = true}));
-    make_image("vhdx", "p.vhdx", 4 * MIB, NULL, NULL);
+    lab_refused("c.vhdx", (struct disk_options){0}, "No such file");
+    img_close(lab_img("c.vhdx", (struct disk_options){.no_parent = true}));
+    lab_create("vhdx", "p.vhdx", 4 * MIB, NULL, NULL);
     mkdir("in", 0700);
-    make_image("vhdx", "in/c.vhdx", 0, NULL, "../p.vhdx");
-    expect_refused("in/c.vhdx", NULL, "outside");
-    img_close(open_with("in/c.vhdx", &(struct disk_options){.allow_external = true}));
+    lab_create("vhdx", "in/c.vhdx", 0, NULL, "../p.vhdx");
+    lab_refused("in/c.vhdx", (struct disk_options){0}, "outside");
+    img_close(lab_img("in/c.vhdx", (struct disk_options){.allow_external = true}));
 
     struct disk_create c = {.path = "d.vhdx", .backing = "raw", .size = MIB};
     struct err e = {0};
 
-    make_image("raw", "raw", MIB, NULL, NULL);
+    lab_create("raw", "raw", MIB, NULL, NULL);
     assert_int_not_equal(disk_create("vhdx", &c, &e), 0);
     assert_non_null(strstr(e.msg, "the parent of a VHDX is a VHDX"));
 }
@@ -311,50 +311,50 @@ static void test_wrong_parent(void **state)
 
 static void resize(const char *path, u64 size)
 {
-    struct img *im = open_image(path);
+    struct img *im = lab_img(path, (struct disk_options){0});
     struct err e = {0};
 
     if (disk_resize(im, size, &e))
         fail_msg("%s", e.msg);
     img_close(im);
-    im = open_image(path);
+    im = lab_img(path, (struct disk_options){0});
     assert_int_equal(im->b.size, size);
     img_close(im);
-    expect_sound(path);
+    lab_sound(path);
 }
 
 static void test_resize(void **state)
 {
     struct img *im;
 
-    make_image("vhdx", "r.vhdx", 7 * MIB, "block_size=1M", NULL);
-    im = open_image("r.vhdx");
-    fill_image(im, 0, 7 * MIB, 0x77);
+    lab_create("vhdx", "r.vhdx", 7 * MIB, "block_size=1M", NULL);
+    im = lab_img("r.vhdx", (struct disk_options){0});
+    lab_write(im, 0, 7 * MIB, 0x77);
     img_close(im);
     resize("r.vhdx", 5 * MIB + 512);
     resize("r.vhdx", 6 * MIB);
     resize("r.vhdx", 200 * GIB); /* the BAT moves */
-    im = open_image("r.vhdx");
-    expect_bytes(im, 0, 5 * MIB + 512, 0x77);
-    expect_bytes(im, 5 * MIB + 512, 4 * MIB, 0);
-    fill_image(im, 199 * GIB, MIB, 0x78);
+    im = lab_img("r.vhdx", (struct disk_options){0});
+    lab_expect(im, 0, 5 * MIB + 512, 0x77);
+    lab_expect(im, 5 * MIB + 512, 4 * MIB, 0);
+    lab_write(im, 199 * GIB, MIB, 0x78);
     img_close(im);
     resize("r.vhdx", 201 * GIB);
-    im = open_image("r.vhdx");
-    expect_bytes(im, 199 * GIB, MIB, 0x78);
-    expect_bytes(im, 0, 5 * MIB, 0x77);
+    im = lab_img("r.vhdx", (struct disk_options){0});
+    lab_expect(im, 199 * GIB, MIB, 0x78);
+    lab_expect(im, 0, 5 * MIB, 0x77);
     img_close(im);
     resize("r.vhdx", MIB);
-    assert_true(file_length("r.vhdx") < 16 * MIB);
+    assert_true(lab_length("r.vhdx") < 16 * MIB);
 
-    make_image("vhdx", "f.vhdx", 7 * MIB, "subformat=fixed,block_size=2M", NULL);
-    im = open_image("f.vhdx");
-    fill_image(im, 0, 7 * MIB, 0x79);
+    lab_create("vhdx", "f.vhdx", 7 * MIB, "subformat=fixed,block_size=2M", NULL);
+    im = lab_img("f.vhdx", (struct disk_options){0});
+    lab_write(im, 0, 7 * MIB, 0x79);
     img_close(im);
     resize("f.vhdx", 21 * MIB);
-    im = open_image("f.vhdx");
-    expect_bytes(im, 0, 7 * MIB, 0x79);
-    expect_bytes(im, 7 * MIB, 14 * MIB, 0);
+    im = lab_img("f.vhdx", (struct disk_options){0});
+    lab_expect(im, 0, 7 * MIB, 0x79);
+    lab_expect(im, 7 * MIB, 14 * MIB, 0);
     img_close(im);
     resize("f.vhdx", 4 * MIB);
 }
@@ -365,24 +365,24 @@ static void test_discard(void **state)
     struct img *im;
     u64 length;
 
-    make_image("vhdx", "t.vhdx", 16 * MIB, "block_size=1M", NULL);
-    im = open_image("t.vhdx");
-    fill_image(im, 0, 8 * MIB, 0x66);
+    lab_create("vhdx", "t.vhdx", 16 * MIB, "block_size=1M", NULL);
+    im = lab_img("t.vhdx", (struct disk_options){0});
+    lab_write(im, 0, 8 * MIB, 0x66);
     img_close(im);
-    length = file_length("t.vhdx");
-    im = open_image("t.vhdx");
+    length = lab_length("t.vhdx");
+    im = lab_img("t.vhdx", (struct disk_options){0});
     assert_int_equal(
         img_execute(im, &(struct blk_req){.op = BLK_DISCARD, .offset = MIB, .len = 4 * MIB}), 0);
     assert_int_equal(img_flush(im), 0);
-    expect_bytes(im, MIB, 4 * MIB, 0);
+    lab_expect(im, MIB, 4 * MIB, 0);
     for (u64 i = 8; i < 12; i++)
-        fill_image(im, i * MIB + 512, 512, 0x67);
-    expect_bytes(im, 8 * MIB, 512, 0);
-    expect_bytes(im, 8 * MIB + 512, 512, 0x67);
-    expect_bytes(im, 8 * MIB + 1024, MIB - 1024, 0);
+        lab_write(im, i * MIB + 512, 512, 0x67);
+    lab_expect(im, 8 * MIB, 512, 0);
+    lab_expect(im, 8 * MIB + 512, 512, 0x67);
+    lab_expect(im, 8 * MIB + 1024, MIB - 1024, 0);
     img_close(im);
-    assert_int_equal(file_length("t.vhdx"), length);
-    expect_sound("t.vhdx");
+    assert_int_equal(lab_length("t.vhdx"), length);
+    lab_sound("t.vhdx");
 }
 
 /* ------------------------------------------------------------ damage and refusals -- */
@@ -397,42 +397,42 @@ static void test_repair(void **state)
         struct disk_check c;
         struct img *im;
 
-        make_image("vhdx", "d.vhdx", 6 * MIB, "block_size=1M", NULL);
-        im = open_image("d.vhdx");
-        fill_image(im, 0, 2 * MIB, 0x12);
+        lab_create("vhdx", "d.vhdx", 6 * MIB, "block_size=1M", NULL);
+        im = lab_img("d.vhdx", (struct disk_options){0});
+        lab_write(im, 0, 2 * MIB, 0x12);
         img_close(im);
-        poke("d.vhdx", damage[i], junk, sizeof(junk));
-        c = check_image("d.vhdx", NULL, false);
+        lab_poke("d.vhdx", damage[i], junk, sizeof(junk));
+        c = lab_check("d.vhdx", false);
         assert_int_equal(c.errors, 1);
-        im = open_with("d.vhdx", &(struct disk_options){.readonly = true});
-        expect_bytes(im, 0, 2 * MIB, 0x12);
+        im = lab_img("d.vhdx", (struct disk_options){.readonly = true});
+        lab_expect(im, 0, 2 * MIB, 0x12);
         img_close(im);
-        c = check_image("d.vhdx", NULL, true);
+        c = lab_check("d.vhdx", true);
         assert_int_equal(c.errors, 0);
         assert_int_equal(c.errors_fixed, 1);
-        expect_sound("d.vhdx");
-        im = open_image("d.vhdx");
-        expect_bytes(im, 0, 2 * MIB, 0x12);
+        lab_sound("d.vhdx");
+        im = lab_img("d.vhdx", (struct disk_options){0});
+        lab_expect(im, 0, 2 * MIB, 0x12);
         img_close(im);
     }
     /* Two blocks at one place. */
-    peek("d.vhdx", BAT_AT, junk, sizeof(junk));
-    poke("d.vhdx", BAT_AT + 8, junk, sizeof(junk));
-    expect_refused("d.vhdx", NULL, "something else");
-    img_close(open_with("d.vhdx", &(struct disk_options){.readonly = true}));
-    assert_int_equal(check_image("d.vhdx", NULL, true).errors, 1);
-    poke("d.vhdx", VHDX_HEADER_1, "none", 4);
-    poke("d.vhdx", VHDX_HEADER_2, "none", 4);
-    expect_refused("d.vhdx", NULL, "neither header");
+    lab_peek("d.vhdx", BAT_AT, junk, sizeof(junk));
+    lab_poke("d.vhdx", BAT_AT + 8, junk, sizeof(junk));
+    lab_refused("d.vhdx", (struct disk_options){0}, "something else");
+    img_close(lab_img("d.vhdx", (struct disk_options){.readonly = true}));
+    assert_int_equal(lab_check("d.vhdx", true).errors, 1);
+    lab_poke("d.vhdx", VHDX_HEADER_1, "none", 4);
+    lab_poke("d.vhdx", VHDX_HEADER_2, "none", 4);
+    lab_refused("d.vhdx", (struct disk_options){0}, "neither header");
 }
 
 static void test_leak(void **state)
 {
-    make_image("vhdx", "l.vhdx", 6 * MIB, "block_size=1M", NULL);
-    assert_int_equal(truncate("l.vhdx", (off_t)file_length("l.vhdx") + 3 * (off_t)MIB), 0);
-    assert_int_equal(check_image("l.vhdx", NULL, false).leaks, 1);
-    assert_int_equal(check_image("l.vhdx", NULL, true).leaks_fixed, 1);
-    expect_sound("l.vhdx");
+    lab_create("vhdx", "l.vhdx", 6 * MIB, "block_size=1M", NULL);
+    assert_int_equal(truncate("l.vhdx", (off_t)lab_length("l.vhdx") + 3 * (off_t)MIB), 0);
+    assert_int_equal(lab_check("l.vhdx", false).leaks, 1);
+    assert_int_equal(lab_check("l.vhdx", true).leaks_fixed, 1);
+    lab_sound("l.vhdx");
 }
 
 static void test_refusals(void **state)
@@ -460,15 +460,15 @@ static void test_refusals(void **state)
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
         u8 wire[4];
 
-        make_image("vhdx", "bad.vhdx", 16 * MIB, "block_size=1M", NULL);
+        lab_create("vhdx", "bad.vhdx", 16 * MIB, "block_size=1M", NULL);
         le32_put(wire, rows[i].value);
         if (!strcmp(rows[i].words, "is missing")) { /* not required, not known */
             u8 id[4] = {1, 2, 3, 4};
 
-            poke("bad.vhdx", META_AT + 32, id, sizeof(id));
+            lab_poke("bad.vhdx", META_AT + 32, id, sizeof(id));
         }
-        poke("bad.vhdx", rows[i].at, wire, sizeof(wire));
-        expect_refused("bad.vhdx", NULL, rows[i].words);
+        lab_poke("bad.vhdx", rows[i].at, wire, sizeof(wire));
+        lab_refused("bad.vhdx", (struct disk_options){0}, rows[i].words);
     }
 }
 
@@ -483,5 +483,5 @@ int main(void)
         cmocka_unit_test(test_refusals),       cmocka_unit_test(test_big_sectors),
     };
 
-    return cmocka_run_group_tests(tests, image_setup, image_teardown);
+    return cmocka_run_group_tests(tests, lab_open, lab_close);
 }
