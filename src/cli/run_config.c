@@ -457,6 +457,8 @@ static int take_appliance(struct run_config *c, struct err *e)
             c->appliance_format = f;
         }
     }
+    if (!r && found < 0 && c->how_text)
+        r = err_set(e, EINVAL, "--appliance: no appliance is given");
     if (!r && found >= 0)
         r = run_appliance_read(c, c->saved.o[found].arg, e);
     c->from_appliance = found;
