@@ -287,12 +287,15 @@ static bool invlpg(struct cpu *c, const struct insn *i)
     return true;
 }
 
-/* Ports: a kernel with an I/O privilege level that lets it try finds nobody there. */
+/* Ports: a kernel with an I/O privilege level that lets it try finds nobody there, and a timer that
+ * stands still: Linux reads all ones there 100,000 times before it gives up. */
 static bool port_in(struct pv_vcpu *v, struct cpu *c, const struct insn *i)
 {
+    u16 port = i->opnd[1].kind == OPND_IMM ? (u8)i->imm : (u16)c->s.gpr[RDX];
+
     if (v->iopl < 1)
         return false;
-    gpr_write(c, RAX, i->opnd[0].size, UINT64_MAX);
+    gpr_write(c, RAX, i->opnd[0].size, port >= 0x40 && port <= 0x43 ? 0 : UINT64_MAX);
     return true;
 }
 
