@@ -86,6 +86,11 @@ struct appliance_format {
 };
 extern const struct appliance_format *const appliance_formats[]; /* ends with NULL */
 
+/* ---- probe.c ---- */
+
+/* A bundle is a folder with its description in it: PATH_MAX bytes to out. */
+bool ap_in_folder(const char *folder, char *out);
+
 /* ---- appliance.c ---- */
 
 /* Copies that live as long as a; NULL: no memory. */
