@@ -3,7 +3,7 @@
 whole hypervisor with a PV dom0 on the full PC, started by GRUB or directly."""
 import glob, gzip, os, shutil
 
-from .machine import CACHE, WIRT, Machine, Scratch, guest, tool
+from .machine import CACHE, TOP, Machine, Scratch, guest, tool
 
 
 def xen_files(name, pattern):
@@ -42,7 +42,7 @@ def shim(cpus):
 def hostile():
     """Debian's Xen gives our hostile PV guest the same answers as Wirt (tests/guest/pv_hostile.c; the test
     guest/pv_hostile asks Wirt), but for a few that the guest itself names."""
-    guest_elf = os.path.join(os.path.dirname(WIRT), "tests", "guest", "pv_hostile.elf")
+    guest_elf = os.path.join(TOP, "build", "tests", "guest", "pv_hostile.elf")
     with Machine("--pv", "xen", "--kernel", xen_files("xen-utils", "usr/lib/xen-4.17/boot/xen-shim"), "--initrd", guest_elf,
                  "--append", "pv-shim console=xen,pv loglvl=error guest_loglvl=none", "--memory", "256M", "--net", "none",
                  "--no-reboot") as m:
