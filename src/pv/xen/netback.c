@@ -502,11 +502,13 @@ static int connect(struct xenbus_dev *d)
         r = connect_queue(&b->q[i], dir);
         pthread_mutex_unlock(&b->q[i].lock);
     }
-    if (!r)
-        __atomic_store_n(&b->nqueues, (unsigned)queues, __ATOMIC_RELEASE);
-    if (!r)
-        loop_post(d->x->vm->loop, &b->more);
-    return r;
+    if (r)
+        return r;
+    __atomic_store_n(&b->nqueues, (unsigned)queues, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < queues; i++) /* frames that it has sent meanwhile told nobody */
+        on_event(&b->q[i]);
+    loop_post(d->x->vm->loop, &b->more);
+    return 0;
 }
 
 static void disconnect(struct xenbus_dev *d)

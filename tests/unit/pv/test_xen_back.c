@@ -603,6 +603,21 @@ static void headers(u8 *p)
     p[14 + 20 + 12] = 5 << 4;
 }
 
+/* A front end may send before it is connected, and then it tells nobody. */
+static void test_sent_early(void **state)
+{
+    struct front *f = *state;
+
+    permit(f, DATA_REF, DATA, GTF_readonly);
+    headers(page(f, DATA));
+    tx(f, DATA_REF, 0, 0, 1, 60);
+    sring(f, RING)->req_prod = f->req_prod;
+    connect_net(f, false);
+    assert_int_equal(f->nsent, 60);
+    assert_int_equal(tx_status(f, 1), 0);
+    assert_int_equal(sring(f, RING)->req_event, 2);
+}
+
 static void test_transmit(void **state)
 {
     struct front *f = *state;
@@ -742,6 +757,7 @@ int main(void)
         TEST(test_persistent),
         TEST(test_ring_storm),
         TEST(test_bad_connections),
+        TEST(test_sent_early),
         TEST(test_transmit),
         TEST(test_transmit_refuses),
         TEST(test_receive),
