@@ -154,6 +154,9 @@ def test_run_clone():
             wirt("compare", "--allow-external", "a.img", "my." + f)
         info = json.loads(wirt("info", "--output", "json", "my." + f))
         assert info["format"] == "qcow2" and info["backing-filename"] == os.path.realpath(f + "/base." + f), info
+    os.makedirs("in") # what the user named may lie anywhere; what that names in turn may not
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", os.path.abspath("a.img"), "-F", "raw", "in/names.qcow2"], check=True)
+    assert "outside the image's own directory" in run("in/names.qcow2,clone=new.qcow2")
     assert "is no clone of" in run("c.img,clone=my.raw")
     assert "is no clone of" in run("c.img,clone=qcow2/base.qcow2")
     assert "No such file" in run("nothing.img,clone=new.qcow2")
