@@ -229,6 +229,9 @@ static int write_new(struct img *im, u64 off, u64 len, bool whole, const struct 
     BUG_ON(!room.len || room.len % g);
     end = min(end, start + room.len);
     len = off + len > end ? end - off : len;
+    /* A tool's target grows without a stop. */
+    if (iov && room.zeroed && im->opt.cache == DISK_UNSAFE && room.file->ops->expect)
+        room.file->ops->expect(room.file, room.offset, end - start);
     if (iov)
         r = file_iov(room.file, BLK_WRITE, room.offset + (off - start), iov, niov, pos, len);
     else /* also where zeros are there already: the file must not end before its data does */
