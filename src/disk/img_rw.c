@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WINDOW = 64, CHUNK_MAX = 4 << 20, COPY_BUF = 256 << 10 };
+enum { WINDOW = 64, CHUNK_MAX = 4 << 20, COPY_BUF = 256 << 10, EXPECT_UNIT = 64 << 10 };
 
 /* Bytes pos..pos+len of iov, to or from a file. */
 static int file_iov(struct file *f, enum blk_op op, u64 off, const struct iovec *iov, int niov,
@@ -229,8 +229,9 @@ static int write_new(struct img *im, u64 off, u64 len, bool whole, const struct 
     BUG_ON(!room.len || room.len % g);
     end = min(end, start + room.len);
     len = off + len > end ? end - off : len;
-    /* A tool's target grows without a stop. */
-    if (iov && room.zeroed && im->opt.cache == DISK_UNSAFE && room.file->ops->expect)
+    /* A tool's target grows without a stop.  In large units what is not written is to be a hole. */
+    if (iov && room.zeroed && im->unit <= EXPECT_UNIT && im->opt.cache == DISK_UNSAFE &&
+        room.file->ops->expect)
         room.file->ops->expect(room.file, room.offset, end - start);
     if (iov)
         r = file_iov(room.file, BLK_WRITE, room.offset + (off - start), iov, niov, pos, len);
