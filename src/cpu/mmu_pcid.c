@@ -19,7 +19,7 @@ struct pcid_contexts {
     u32 turn;
     struct pcid_context {
         bool valid;
-        u16 pcid;
+        u64 pcid; /* or a root table: mmu_put_root_aside() */
         u32 turn; /* when it was put aside */
         u32 n[MMU_SLOW];
         struct kept {
@@ -29,7 +29,7 @@ struct pcid_contexts {
     } context[CONTEXTS];
 };
 
-static struct pcid_context *find(struct cpu *c, u16 pcid)
+static struct pcid_context *find(struct cpu *c, u64 pcid)
 {
     struct pcid_contexts *p = c->pcids;
 
@@ -85,23 +85,53 @@ static void put_back(struct cpu *c, struct tlb *t, const struct kept *kept, u32 
     }
 }
 
+/* For what is loaded now under this name; NULL: nothing is put aside. */
+static struct pcid_context *make(struct cpu *c, u64 pcid)
+{
+    if (!c->pcids)
+        c->pcids = calloc(1, sizeof(*c->pcids));
+    if (!c->pcids)
+        return NULL;
+    struct pcid_context *x = find(c, pcid);
+    if (!x)
+        x = oldest(c->pcids);
+    x->valid = true;
+    x->pcid = pcid;
+    x->turn = ++c->pcids->turn;
+    return x;
+}
+
+static u64 root_name(u64 root, unsigned idx)
+{
+    return BIT64(63) | root << 8 | idx;
+}
+
+void mmu_put_root_aside(struct cpu *c, u64 root, unsigned idx)
+{
+    struct pcid_context *x = make(c, root_name(root, idx));
+
+    if (x)
+        x->n[idx] = put_aside(&c->tlbs[idx], x->kept[idx]);
+}
+
+void mmu_put_root_back(struct cpu *c, u64 root, unsigned idx)
+{
+    struct pcid_context *x = find(c, root_name(root, idx));
+
+    if (!x)
+        return;
+    x->valid = false;
+    put_back(c, &c->tlbs[idx], x->kept[idx], x->n[idx]);
+}
+
 void mmu_switch(struct cpu *c, u16 from, u16 to, bool keep)
 {
     struct pcid_context *x;
 
-    if (!c->pcids)
-        c->pcids = calloc(1, sizeof(*c->pcids)); /* NULL: nothing is put aside */
     mmu_before_flush(c);
-    if (from != to && c->pcids) {
-        x = find(c, from);
-        if (!x)
-            x = oldest(c->pcids);
-        x->valid = true;
-        x->pcid = from;
-        x->turn = ++c->pcids->turn;
-        for (unsigned i = 0; i < MMU_SLOW; i++)
-            x->n[i] = put_aside(&c->tlbs[i], x->kept[i]);
-    }
+    x = from != to ? make(c, from) : NULL;
+    for (unsigned i = 0; x && i < MMU_SLOW; i++)
+        x->n[i] = put_aside(&c->tlbs[i], x->kept[i]);
     mmu_flush_loaded(c);
     x = find(c, to);
     if (!x)

@@ -68,6 +68,7 @@ void ring3_drop(struct cpu *c, u64 lin, unsigned shift)
         return;
     }
     mmu_before_flush(c);
+    mmu_drop_pcids(c);
     c->tlb_epoch++;
     if (shift > 12 && !(lin >> 63)) {
         drop_lower(c, start, shift);
@@ -82,8 +83,10 @@ void ring3_drop(struct cpu *c, u64 lin, unsigned shift)
         mmu_walk_slot(c, start)->epoch = 0;
 }
 
-void ring3_new_root(struct cpu *c, bool kernel, bool same_upper)
+void ring3_new_root(struct cpu *c, bool kernel, bool same_upper, u64 from, u64 to)
 {
+    unsigned idx = kernel ? MMU_KERNEL : MMU_USER;
+
     if (!same_upper && kernel) {
         mmu_flush(c, true);
         return;
@@ -92,5 +95,7 @@ void ring3_new_root(struct cpu *c, bool kernel, bool same_upper)
     c->tlb_epoch++;
     c->walk_epoch[0]++;
     code_map_flush(&c->code_map, false);
-    tlb_flush(&c->tlbs[kernel ? MMU_KERNEL : MMU_USER], false);
+    mmu_put_root_aside(c, from, idx);
+    tlb_flush(&c->tlbs[idx], false);
+    mmu_put_root_back(c, to, idx);
 }

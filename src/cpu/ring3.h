@@ -17,6 +17,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/exception.h"
+#include "cpu/mmu.h"
 
 struct ring3_ops {
     /* Delivers c->exc, which was raised at s.rip, or makes it undone; returns normally, and goes on
@@ -71,9 +72,16 @@ static inline bool ring3_stays(const struct cpu *c, u64 lin, unsigned idx)
 
 /* The entry for the 2^shift bytes at lin changed: of level 1 with shift 12, and so on. */
 void ring3_drop(struct cpu *c, u64 lin, unsigned shift);
-/* The kernel's or the program's root table is another one; same_upper: with the same entries in its
- * upper half. */
-void ring3_new_root(struct cpu *c, bool kernel, bool same_upper);
+/* A table that was walked is no table any more. */
+static inline void ring3_forget(struct cpu *c)
+{
+    mmu_drop_pcids(c);
+}
+
+/* The kernel's or the program's root table is the frame `to` instead of `from`; same_upper: with
+ * the same entries in its upper half.  What the TLB had of `from` is put aside, and comes back with
+ * it unless ring3_drop() or ring3_forget() was called meanwhile. */
+void ring3_new_root(struct cpu *c, bool kernel, bool same_upper, u64 from, u64 to);
 
 /* To the kernel or to the program, with its own page tables (cr3 as in the register). */
 void ring3_switch(struct cpu *c, bool kernel, u64 cr3);

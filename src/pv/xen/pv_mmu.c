@@ -157,17 +157,17 @@ int pv_new_base(struct pv_vcpu *v, struct cpu *c, u64 mfn)
     struct xen_pv *pv = v->xv->x->pv;
     u64 old = v->kernel_l4;
 
+    pv_flush_own(v); /* before anything is put aside, or comes back */
     if (mfn != old) {
         int r = pv_type_get(pv, mfn, PT_L4);
         if (r)
             return r;
         v->kernel_l4 = mfn;
         c->s.cr3 = mfn << PAGE_SHIFT;
-        ring3_new_root(c, true, old && same_upper(pv, old, mfn));
+        ring3_new_root(c, true, old && same_upper(pv, old, mfn), old, mfn);
         if (old)
             pv_type_put(pv, old);
     }
-    pv_flush_own(v);
     return 0;
 }
 
@@ -179,13 +179,13 @@ static int new_user_base(struct pv_vcpu *v, struct cpu *c, u64 mfn)
 
     if (r)
         return r;
+    pv_flush_own(v);
     if (mfn != old) {
         v->user_l4 = mfn;
-        ring3_new_root(c, false, false);
+        ring3_new_root(c, false, false, old, mfn);
         if (old)
             pv_type_put(pv, old);
     }
-    pv_flush_own(v);
     return 0;
 }
 

@@ -12,7 +12,9 @@
  *   nothing behind, as the TLB has no refusals.
  * - A table that stops being one (pv_unwalked()) was cut off before, by a change of the entry that
  *   led to it or of the root; so nothing of it is left, and a new life begins with no walks.
- * - A root table that is loaded: ring3_new_root().
+ * - A root table that is loaded: ring3_new_root().  What the TLB had of the last one is put aside.
+ *   Whatever takes anything out of the TLB, and the end of any table that was walked, empties what
+ *   was put aside too: the next table in that frame is another one.
  *
  * So the guest's own flushes have nothing to do but to catch up with what other processors changed.
  * The same for a frame whose type changes (pv_forget()): each writable translation went when its
@@ -24,9 +26,17 @@
 
 #include <sched.h>
 
-enum { SPINS = 64 };
+enum { SPINS = 64, GONE = 0 /* instead of a shift: a table is none any more */ };
 
 /* ------------------------------------------------------------ catching up -- */
+
+static void drop(struct cpu *c, u64 region, unsigned shift)
+{
+    if (shift == GONE)
+        ring3_forget(c);
+    else
+        ring3_drop(c, region, shift);
+}
 
 void pv_flush_own(struct pv_vcpu *v)
 {
@@ -35,7 +45,7 @@ void pv_flush_own(struct pv_vcpu *v)
     if (c && v->nstale > PV_STALE_MAX)
         mmu_flush(c, true);
     for (u32 i = 0; c && v->nstale <= PV_STALE_MAX && i < v->nstale; i++)
-        ring3_drop(c, v->stale[i] & ~(u64)PAGE_MASK, v->stale[i] & PAGE_MASK);
+        drop(c, v->stale[i] & ~(u64)PAGE_MASK, v->stale[i] & PAGE_MASK);
     v->nstale = 0;
     v->flushed = ++v->xv->x->pv->clock;
 }
@@ -107,7 +117,7 @@ static void tell(struct xen_pv *pv, u64 region, unsigned shift)
         } else if (v->c && region == RING3_OFTEN) {
             mmu_flush(v->c, true);
         } else if (v->c) {
-            ring3_drop(v->c, region, shift);
+            drop(v->c, region, shift);
         }
     }
 }
@@ -139,5 +149,6 @@ void pv_stale(struct xen_pv *pv, enum pv_type level, u64 mfn, unsigned index, u6
 
 void pv_unwalked(struct xen_pv *pv, u64 mfn)
 {
-    __atomic_store_n(&pv->walked[mfn], RING3_NEVER, __ATOMIC_SEQ_CST);
+    if (__atomic_exchange_n(&pv->walked[mfn], RING3_NEVER, __ATOMIC_SEQ_CST) != RING3_NEVER)
+        tell(pv, 0, GONE);
 }

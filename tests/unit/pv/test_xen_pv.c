@@ -535,14 +535,53 @@ static void test_roots(void **state)
     assert_int_equal(update(d, at(PV_ROOT, 3), 0), 0);
 }
 
+/* What comes back with a root table is what it had, and nothing that changed meanwhile. */
+static void test_put_aside(void **state)
+{
+    struct domain *d = *state;
+    enum { ROOT = SPARE, DATA };
+    const u64 low = 3ul << 27;
+
+    assert_int_equal(update(d, at(PV_ROOT, 3), pte(PV_L3, PTE_RW)), 0);
+    memcpy(pv_table_of(d, ROOT), pv_table_of(d, PV_ROOT), PAGE_SIZE);
+    assert_int_equal(readonly(d, ROOT), 0);
+    assert_int_equal(ext(d, MMUEXT_PIN_L4_TABLE, ROOT, 0), 0);
+    touch(d, DATA, TLB_WRITE);
+    assert_int_equal(ext(d, MMUEXT_NEW_BASEPTR, ROOT, 0), 0);
+    assert_false(in_tlb(d, DATA, TLB_WRITE));
+    assert_int_equal(ext(d, MMUEXT_NEW_BASEPTR, PV_ROOT, 0), 0);
+    assert_true(in_tlb(d, DATA, TLB_WRITE));
+
+    /* the page is taken away, and becomes a page table, while another root is loaded */
+    assert_int_equal(ext(d, MMUEXT_NEW_BASEPTR, ROOT, 0), 0);
+    assert_int_equal(readonly(d, DATA), 0);
+    assert_int_equal(ext(d, MMUEXT_PIN_L1_TABLE, DATA, 0), 0);
+    touch(d, low + DATA, TLB_READ);
+    assert_int_equal(ext(d, MMUEXT_NEW_BASEPTR, PV_ROOT, 0), 0);
+    assert_false(in_tlb(d, DATA, TLB_WRITE));
+    assert_true(pv_audit_tlb(d));
+
+    /* the other root goes, and another one comes in its frame */
+    assert_int_equal(ext(d, MMUEXT_UNPIN_TABLE, ROOT, 0), 0);
+    pv_table_of(d, ROOT)[3] = 0;
+    assert_int_equal(ext(d, MMUEXT_PIN_L4_TABLE, ROOT, 0), 0);
+    assert_int_equal(ext(d, MMUEXT_NEW_BASEPTR, ROOT, 0), 0);
+    assert_false(in_tlb(d, low + DATA, TLB_READ));
+    assert_true(pv_audit_tlb(d));
+    assert_int_equal(ext(d, MMUEXT_NEW_BASEPTR, PV_ROOT, 0), 0);
+    assert_int_equal(ext(d, MMUEXT_UNPIN_TABLE, ROOT, 0), 0);
+    assert_int_equal(ext(d, MMUEXT_UNPIN_TABLE, DATA, 0), 0);
+    assert_int_equal(update(d, at(PV_ROOT, 3), 0), 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_domain, close_domain)
     const struct CMUnitTest tests[] = {
-        TEST(test_builder),  TEST(test_frames), TEST(test_pin),         TEST(test_levels),
-        TEST(test_preserve), TEST(test_lists),  TEST(test_descriptors), TEST(test_balloon),
-        TEST(test_holders),  TEST(test_saved),  TEST(test_stale),       TEST(test_roots),
-        TEST(test_exchange),
+        TEST(test_builder),   TEST(test_frames),   TEST(test_pin),         TEST(test_levels),
+        TEST(test_preserve),  TEST(test_lists),    TEST(test_descriptors), TEST(test_balloon),
+        TEST(test_holders),   TEST(test_saved),    TEST(test_stale),       TEST(test_roots),
+        TEST(test_put_aside), TEST(test_exchange),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
