@@ -157,7 +157,8 @@ void mmu_flush(struct cpu *c, bool global_too);
 void mmu_flush_loaded(struct cpu *c);
 /* CR3 load with CR4.PCIDE; keep: what was put aside under `to` is still right (bit 63). */
 void mmu_switch(struct cpu *c, u16 from, u16 to, bool keep);
-/* The same by hand, of one TLB under the frame of a root table (cpu/ring3.h); the caller flushes. */
+/* The same by hand, of one TLB under the frame of a root table (cpu/ring3.h); the caller flushes.
+ */
 void mmu_put_root_aside(struct cpu *c, u64 root, unsigned idx);
 void mmu_put_root_back(struct cpu *c, u64 root, unsigned idx);
 /* What is put aside is wrong: of one PCID, which is not loaded, or of all. */
