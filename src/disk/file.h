@@ -42,9 +42,9 @@ struct file_ops {
     int (*truncate)(struct file *f, u64 size);
     /* Room on the host for off..off+len, which reads as zeros where nothing was; may be NULL. */
     int (*preallocate)(struct file *f, u64 off, u64 len);
-    /* off..off+len is about to be written, and more behind it soon: the host may take room at once
-     * that is given back at close().  May be NULL. */
-    void (*expect)(struct file *f, u64 off, u64 len);
+    /* off..off+len is about to be written: the host may take room for it at once.  ahead: more
+     * behind it soon, and what is taken too much is given back at close().  May be NULL. */
+    void (*expect)(struct file *f, u64 off, u64 len, bool ahead);
     /* Bytes from off that are surely zeros without being stored (a hole); 0 = none, and then
      * *end is where the data that starts at off ends.  May be NULL. */
     u64 (*hole)(struct file *f, u64 off, u64 *end);

@@ -194,7 +194,7 @@ static int host_preallocate(struct file *f, u64 off, u64 len)
 
 /* In room that is there already a write costs the host a fifth less than where it must reserve some
  * for each page. */
-static void host_expect(struct file *f, u64 off, u64 len)
+static void host_expect(struct file *f, u64 off, u64 len, bool ahead)
 {
     struct host_file *h = (struct host_file *)f;
 
@@ -202,7 +202,7 @@ static void host_expect(struct file *f, u64 off, u64 len)
         return;
     pthread_mutex_lock(&h->lock);
     if (off + len > h->expected) {
-        u64 from = max(off, h->expected), to = off + len + EXPECT;
+        u64 from = max(off, h->expected), to = off + len + (ahead ? EXPECT : 0);
 
         if (fallocate(h->d.fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from)) < 0)
             to = UINT64_MAX;
