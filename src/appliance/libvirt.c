@@ -129,8 +129,8 @@ static int add_disk(struct appliance *a, const struct xml *x, unsigned n, struct
     if (xml_child(x, "encryption"))
         return ap_bad(a, e, "%s: the disk is encrypted, which Wirt does not read", d.where);
     d.format = ap_same(driver, "raw") ? "raw" : NULL; /* the others say so themselves */
-    if (strstr(file, "://"))
-        d.file = file;
+    if (ap_same(xml_get(x, "type"), "network"))
+        d.file = file; /* an address of source_of()'s making */
     else
         r = ap_file(a, file, &d.file, e);
     return r ? r : ap_drive(a, &d, e);
