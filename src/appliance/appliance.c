@@ -152,7 +152,7 @@ int ap_xml(struct appliance *a, struct xml_doc **doc, struct err *e)
     int r = ap_slurp(a, a->path, &text, &len, e);
 
     *doc = NULL;
-    if (!r && xml_parse(doc, text, len, e))
+    if (!r && xml_parse(doc, text, len, NULL, e))
         r = err_prefix(e, "%s", a->label);
     free(text);
     return r;

@@ -7,7 +7,7 @@
 #define WIRT_APPLIANCE_APPLIANCE_INT_H
 
 #include "appliance/appliance.h"
-#include "appliance/xml.h"
+#include "base/xml.h"
 
 enum {
     AP_DRIVES_MAX = 64,

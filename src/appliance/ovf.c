@@ -288,7 +288,7 @@ int ovf_read_text(struct ovf *o, const char *text, size_t len, struct err *e)
 {
     struct xml_doc *doc;
 
-    if (xml_parse(&doc, text, len, e))
+    if (xml_parse(&doc, text, len, NULL, e))
         return err_prefix(e, "%s", o->a->label);
     o->envelope = xml_root(doc);
     int r = read_envelope(o, e);

@@ -223,7 +223,7 @@ static int xva_read(struct appliance *a, struct err *e)
     size_t len;
     int r = url ? ap_slurp(a, url, &text, &len, e) : ap_nomem(a, e);
 
-    if (!r && xml_parse(&doc, text, len, e))
+    if (!r && xml_parse(&doc, text, len, NULL, e))
         r = err_prefix(e, "%s: ova.xml", a->label);
     if (!r) {
         char *label = NULL;

@@ -109,7 +109,7 @@ struct prl_image {
 };
 struct prl_xml {
     u64 sectors;
-    unsigned long padding;
+    u64 padding;
     bool encrypted;
     struct {
         u64 start, end, block; /* sectors */

@@ -1,218 +1,154 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * DiskDescriptor.xml: which files a Parallels disk consists of, and which snapshot is below which.
- * Source: QEMU's docs/interop/prl-xml.txt.  Elements that are not named here are skipped; a
- * document type (and so an entity of its own) is refused.
+ * Source: QEMU's docs/interop/prl-xml.txt.  Elements that are not named here are skipped.
  */
+#include "base/xml.h"
 #include "disk/parallels.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <expat.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 16, NAME_MAX_LEN = 40, TEXT_MAX = 1024 };
+/* Room for all storages, images and snapshots with all that they have. */
+static const struct xml_bounds most = {.depth = 16, .elements = 32768};
 
 /* What is active without a TopGUID. */
 static const char default_top[] = "{5fbaabe3-6958-40ff-92a7-860e329aab41}";
 
-struct parser {
-    XML_Parser expat;
-    struct prl_xml *x;
-    char name[DEPTH_MAX][NAME_MAX_LEN]; /* the elements around, outermost first */
-    unsigned depth;
-    char text[TEXT_MAX];
-    size_t len;
-    struct prl_image image;
-    bool has_guid, has_type;
-    struct err *e;
-    int r;
-};
-
-static void fail(struct parser *p, int r)
+static bool is(const struct xml *x, const char *name)
 {
-    p->r = r;
-    XML_StopParser(p->expat, XML_FALSE);
+    return !strcmp(x->name, name);
 }
 
-/* Is the element at hand `name`, directly in `parent`? */
-static bool at(const struct parser *p, const char *parent, const char *name)
-{
-    return p->depth >= 2 && !strcmp(p->name[p->depth - 1], name) &&
-           !strcmp(p->name[p->depth - 2], parent);
-}
-
-static void on_start(void *opaque, const XML_Char *name, const XML_Char **attributes)
-{
-    struct parser *p = opaque;
-    struct prl_xml *x = p->x;
-
-    if (p->depth == DEPTH_MAX) {
-        fail(p, err_set(p->e, EINVAL, "elements are nested too deeply"));
-        return;
-    }
-    if (!p->depth && strcmp(name, "Parallels_disk_image")) {
-        fail(p, err_set(p->e, EINVAL, "is no Parallels disk descriptor"));
-        return;
-    }
-    snprintf(p->name[p->depth++], NAME_MAX_LEN, "%s", name);
-    p->len = 0;
-    if (at(p, "StorageData", "Storage")) {
-        if (x->storages == PRL_IMAGES_MAX)
-            fail(p, err_set(p->e, E2BIG, "more than %u storages", PRL_IMAGES_MAX));
-        else
-            x->storages++;
-    } else if (at(p, "Storage", "Image")) {
-        p->image = (struct prl_image){.storage = x->storages - 1};
-        p->has_guid = p->has_type = false;
-    } else if (at(p, "Snapshots", "Shot")) {
-        if (x->shots == PRL_SHOTS_MAX)
-            fail(p, err_set(p->e, E2BIG, "more than %u snapshots", PRL_SHOTS_MAX));
-        else
-            x->shots++;
-    }
-}
-
-static void on_text(void *opaque, const XML_Char *s, int len)
-{
-    struct parser *p = opaque;
-    size_t n = min((size_t)len, sizeof(p->text) - 1 - p->len);
-
-    memcpy(p->text + p->len, s, n);
-    p->len += n;
-}
-
-static void number(struct parser *p, u64 *v)
+static int number(const struct xml *x, u64 *v, struct err *e)
 {
     char *end;
 
     errno = 0;
-    *v = strtoull(p->text, &end, 10);
-    if (errno || end == p->text || *end || p->text[0] == '-' || *v > (u64)INT64_MAX / HDS_SECTOR)
-        fail(p, err_set(p->e, EINVAL, "%s %.40s", p->name[p->depth - 1], p->text));
+    *v = strtoull(x->text, &end, 10);
+    if (errno || end == x->text || *end || x->text[0] == '-' || *v > (u64)INT64_MAX / HDS_SECTOR)
+        return err_set(e, EINVAL, "%s %.40s", x->name, x->text);
+    return 0;
 }
 
-static void guid(struct parser *p, u8 *g)
+static int guid(const struct xml *x, u8 *g, struct err *e)
 {
-    if (!guid_parse(p->text, g))
-        fail(p, err_set(p->e, EINVAL, "%s %.40s", p->name[p->depth - 1], p->text));
+    if (!guid_parse(x->text, g))
+        return err_set(e, EINVAL, "%s %.40s", x->name, x->text);
+    return 0;
 }
 
-static void end_of_image_part(struct parser *p)
+static int image_part(const struct xml *x, struct prl_image *m, struct err *e)
 {
-    struct prl_image *m = &p->image;
+    size_t len = strlen(x->text);
 
-    if (at(p, "Image", "GUID")) {
-        guid(p, m->guid);
-        p->has_guid = true;
-    } else if (at(p, "Image", "Type")) {
-        m->plain = !strcmp(p->text, "Plain");
-        p->has_type = true;
-        if (!m->plain && strcmp(p->text, "Compressed"))
-            fail(p, err_set(p->e, EINVAL, "Type %.40s of an image is not known", p->text));
-    } else if (at(p, "Image", "File")) {
-        snprintf(m->file, sizeof(m->file), "%s", p->text);
+    if (is(x, "GUID"))
+        return guid(x, m->guid, e);
+    if (is(x, "Type")) {
+        m->plain = !strcmp(x->text, "Plain");
+        if (!m->plain && strcmp(x->text, "Compressed"))
+            return err_set(e, EINVAL, "Type %.40s of an image is not known", x->text);
+    } else if (is(x, "File")) {
+        if (len >= sizeof(m->file))
+            return err_set(e, EINVAL, "File of an image has %zu bytes", len);
+        memcpy(m->file, x->text, len + 1);
     }
+    return 0;
 }
 
-static void end_of_image(struct parser *p)
+static int take_image(struct prl_xml *x, const struct xml *image, struct err *e)
 {
-    struct prl_xml *x = p->x;
-    struct prl_image *more;
+    struct prl_image m = {.storage = x->storages - 1}, *more;
+    int r = 0;
 
-    if (p->image.storage >= x->storages) {
-        fail(p, err_set(p->e, EINVAL, "an image outside of StorageData"));
-        return;
-    }
-    if (!p->has_guid || !p->has_type || !*p->image.file) {
-        fail(p, err_set(p->e, EINVAL, "an image without GUID, Type or File"));
-        return;
-    }
-    if (x->images == PRL_IMAGES_MAX) {
-        fail(p, err_set(p->e, E2BIG, "more than %u images", PRL_IMAGES_MAX));
-        return;
-    }
+    for (const struct xml *c = image->child; c && !r; c = c->next)
+        r = image_part(c, &m, e);
+    if (r)
+        return r;
+    if (!xml_child(image, "GUID") || !xml_child(image, "Type") || !*m.file)
+        return err_set(e, EINVAL, "an image without GUID, Type or File");
+    if (x->images == PRL_IMAGES_MAX)
+        return err_set(e, E2BIG, "more than %u images", PRL_IMAGES_MAX);
     more = realloc(x->image, (x->images + 1) * sizeof(*more));
-    if (!more) {
-        fail(p, err_set(p->e, ENOMEM, "out of memory"));
-        return;
-    }
+    if (!more)
+        return err_set(e, ENOMEM, "out of memory");
     x->image = more;
-    x->image[x->images++] = p->image;
+    x->image[x->images++] = m;
+    return 0;
 }
 
-static void end_of_encryption(struct parser *p)
+static int take_storage(struct prl_xml *x, const struct xml *storage, struct err *e)
+{
+    int r = 0;
+
+    if (x->storages == PRL_IMAGES_MAX)
+        return err_set(e, E2BIG, "more than %u storages", PRL_IMAGES_MAX);
+    x->storages++;
+    for (const struct xml *c = storage->child; c && !r; c = c->next) {
+        if (is(c, "Start"))
+            r = number(c, &x->storage[x->storages - 1].start, e);
+        else if (is(c, "End"))
+            r = number(c, &x->storage[x->storages - 1].end, e);
+        else if (is(c, "Blocksize"))
+            r = number(c, &x->storage[x->storages - 1].block, e);
+        else if (is(c, "Image"))
+            r = take_image(x, c, e);
+    }
+    return r;
+}
+
+static int take_shot(struct prl_xml *x, const struct xml *shot, struct err *e)
+{
+    int r = 0;
+
+    if (x->shots == PRL_SHOTS_MAX)
+        return err_set(e, E2BIG, "more than %u snapshots", PRL_SHOTS_MAX);
+    x->shots++;
+    for (const struct xml *c = shot->child; c && !r; c = c->next) {
+        if (is(c, "GUID"))
+            r = guid(c, x->shot[x->shots - 1].guid, e);
+        else if (is(c, "ParentGUID"))
+            r = guid(c, x->shot[x->shots - 1].parent, e);
+    }
+    return r;
+}
+
+static int take_parameter(struct prl_xml *x, const struct xml *c, struct err *e)
+{
+    if (is(c, "Disk_size"))
+        return number(c, &x->sectors, e);
+    if (is(c, "Padding"))
+        return number(c, &x->padding, e);
+    return 0;
+}
+
+/* The element c of the part of the document that `part` names. */
+static int take(struct prl_xml *x, const struct xml *part, const struct xml *c, struct err *e)
+{
+    if (is(part, "Disk_Parameters"))
+        return take_parameter(x, c, e);
+    if (is(part, "StorageData") && is(c, "Storage"))
+        return take_storage(x, c, e);
+    if (is(part, "Snapshots") && is(c, "Shot"))
+        return take_shot(x, c, e);
+    if (is(part, "Snapshots") && is(c, "TopGUID"))
+        return guid(c, x->top, e);
+    return 0;
+}
+
+static bool is_encrypted(const struct xml *root)
 {
     static const u8 none[GUID_LEN];
     u8 engine[GUID_LEN];
 
-    if (at(p, "Encryption", "Data"))
-        p->x->encrypted |= p->len > 0;
-    else if (p->len)
-        p->x->encrypted |= !guid_parse(p->text, engine) || memcmp(engine, none, sizeof(none));
-}
-
-static void end_of_number(struct parser *p)
-{
-    struct prl_xml *x = p->x;
-    u64 v;
-
-    if (at(p, "Disk_Parameters", "Disk_size")) {
-        number(p, &x->sectors);
-    } else if (at(p, "Disk_Parameters", "Padding")) {
-        number(p, &v);
-        x->padding = v;
-    } else if (x->storages && at(p, "Storage", "Start")) {
-        number(p, &x->storage[x->storages - 1].start);
-    } else if (x->storages && at(p, "Storage", "End")) {
-        number(p, &x->storage[x->storages - 1].end);
-    } else if (x->storages && at(p, "Storage", "Blocksize")) {
-        number(p, &x->storage[x->storages - 1].block);
-    }
-}
-
-static void on_end(void *opaque, const XML_Char *name)
-{
-    struct parser *p = opaque;
-    struct prl_xml *x = p->x;
-    size_t from = 0;
-
-    if (p->r)
-        return;
-    while (p->len && isspace((u8)p->text[p->len - 1]))
-        p->len--;
-    p->text[p->len] = 0;
-    while (isspace((u8)p->text[from]))
-        from++;
-    memmove(p->text, p->text + from, p->len - from + 1);
-    p->len -= from;
-
-    if (at(p, "Storage", "Image"))
-        end_of_image(p);
-    else if (p->depth >= 2 && !strcmp(p->name[p->depth - 2], "Image"))
-        end_of_image_part(p);
-    else if (x->shots && at(p, "Shot", "GUID"))
-        guid(p, x->shot[x->shots - 1].guid);
-    else if (x->shots && at(p, "Shot", "ParentGUID"))
-        guid(p, x->shot[x->shots - 1].parent);
-    else if (at(p, "Snapshots", "TopGUID"))
-        guid(p, x->top);
-    else if (at(p, "Encryption", "Data") || at(p, "Encryption", "Engine"))
-        end_of_encryption(p);
-    else
-        end_of_number(p);
-    p->depth--;
-    p->len = 0;
-}
-
-static void on_doctype(void *opaque, const XML_Char *name, const XML_Char *sys, const XML_Char *pub,
-                       int internal)
-{
-    struct parser *p = opaque;
-
-    fail(p, err_set(p->e, EINVAL, "has a document type, which it must not"));
+    for (const struct xml *x = NULL; (x = xml_find(root, x, "Encryption"));)
+        for (const struct xml *c = x->child; c; c = c->next)
+            if (*c->text &&
+                (is(c, "Data") || (is(c, "Engine") && (!guid_parse(c->text, engine) ||
+                                                       memcmp(engine, none, GUID_LEN)))))
+                return true;
+    return false;
 }
 
 static int check_storages(struct prl_xml *x, struct err *e)
@@ -222,7 +158,8 @@ static int check_storages(struct prl_xml *x, struct err *e)
     if (!x->sectors)
         return err_set(e, EINVAL, "no Disk_size");
     if (x->padding)
-        return err_set(e, EINVAL, "Padding %lu: Wirt does not read such disks", x->padding);
+        return err_set(e, EINVAL, "Padding %llu: Wirt does not read such disks",
+                       (unsigned long long)x->padding);
     if (x->encrypted)
         return err_set(e, EINVAL, "is encrypted, which Wirt does not read");
     if (!x->storages || !x->images)
@@ -240,36 +177,36 @@ static int check_storages(struct prl_xml *x, struct err *e)
     return 0;
 }
 
+static int read_tree(struct prl_xml *x, const struct xml *root, struct err *e)
+{
+    int r = 0;
+
+    if (!is(root, "Parallels_disk_image"))
+        return err_set(e, EINVAL, "is no Parallels disk descriptor");
+    guid_parse(default_top, x->top);
+    x->encrypted = is_encrypted(root);
+    for (const struct xml *part = root->child; part && !r; part = part->next)
+        for (const struct xml *c = part->child; c && !r; c = c->next)
+            r = take(x, part, c, e);
+    return r ? r : check_storages(x, e);
+}
+
 int prl_parse(const char *text, size_t len, struct prl_xml **out, struct err *e)
 {
-    struct parser *p = calloc(1, sizeof(*p));
+    struct prl_xml *x = calloc(1, sizeof(*x));
+    struct xml_doc *doc = NULL;
     int r;
 
-    if (p) {
-        p->x = calloc(1, sizeof(*p->x));
-        p->expat = XML_ParserCreate(NULL);
-        p->e = e;
-    }
-    if (!p || !p->x || !p->expat) {
-        r = err_set(e, ENOMEM, "out of memory");
-    } else {
-        guid_parse(default_top, p->x->top);
-        XML_SetUserData(p->expat, p);
-        XML_SetElementHandler(p->expat, on_start, on_end);
-        XML_SetCharacterDataHandler(p->expat, on_text);
-        XML_SetStartDoctypeDeclHandler(p->expat, on_doctype);
-        if (XML_Parse(p->expat, text, (int)len, 1) == XML_STATUS_ERROR && !p->r)
-            p->r = err_set(e, EINVAL, "line %lu: %s", XML_GetCurrentLineNumber(p->expat),
-                           XML_ErrorString(XML_GetErrorCode(p->expat)));
-        r = p->r ? p->r : check_storages(p->x, e);
-    }
-    if (p && p->expat)
-        XML_ParserFree(p->expat);
+    if (!x)
+        return err_set(e, ENOMEM, "out of memory");
+    r = xml_parse(&doc, text, len, &most, e);
     if (!r)
-        *out = p->x;
-    else if (p)
-        prl_free(p->x);
-    free(p);
+        r = read_tree(x, xml_root(doc), e);
+    xml_free(doc);
+    if (r)
+        prl_free(x);
+    else
+        *out = x;
     return r;
 }
 

@@ -208,6 +208,28 @@ static void refused_text(const char *text, const char *words)
     lab_refused("DiskDescriptor.xml", READ, words);
 }
 
+/* n times `piece` in the elements that `in` opens. */
+static void refused_many(const char *in, const char *piece, unsigned n, const char *words)
+{
+    char *text = malloc(strlen(piece) * n + 256), *p = text;
+
+    p += sprintf(p, "<Parallels_disk_image>%s", in);
+    while (n--)
+        p = stpcpy(p, piece);
+    for (const char *end = in + strlen(in); end > in;) {
+        while (*--end != '<')
+            ;
+        p += sprintf(p, "</%.*s", (int)(strcspn(end, ">")), end + 1);
+    }
+    strcpy(p, "</Parallels_disk_image>");
+    refused_text(text, words);
+    free(text);
+}
+
+#define TEXT64  "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define TEXT256 TEXT64 TEXT64 TEXT64 TEXT64
+#define TEXT1K  TEXT256 TEXT256 TEXT256 TEXT256
+
 static void test_descriptor(void **state)
 {
     char *deep = calloc(1, 4096);
@@ -249,6 +271,19 @@ static void test_descriptor(void **state)
         strcat(deep, "<a>");
     refused_text(deep, "too deeply");
     free(deep);
+    refused_text(DISK(SIZE, STORAGE("0", "8192", IMAGE(TOP, "Plain", TEXT1K)), ""),
+                 "File of an image has 1024 bytes");
+    refused_text(DISK(SIZE "<Encryption>a<Data>b</Data></Encryption>", ONE, ""), "encrypted");
+    refused_text(DISK(SIZE "<Disk_size>1x</Disk_size>", ONE, ""), "Disk_size 1x");
+    refused_text("<Parallels_disk_image><Storage>" IMAGE(
+                     TOP, "Plain", "t.hds") "</Storage>"
+                                            "<Disk_Parameters>" SIZE
+                                            "</Disk_Parameters></Parallels_disk_image>",
+                 "no Storage");
+    refused_many("<StorageData>", "<Storage/>", 1025, "more than 1024 storages");
+    refused_many("<StorageData><Storage>", IMAGE(TOP, "Plain", "t"), 1025, "more than 1024 images");
+    refused_many("<Snapshots>", "<Shot/>", 1025, "more than 1024 snapshots");
+    refused_many("<Snapshots>", "<a/>", 40000, "too many");
 }
 
 static void grow(const char *options, u64 from, u64 to)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A small XML document as a tree, for descriptions.  Names are local: `ovf:Item` is "Item".  A
- * document type, and so an entity of its own, is refused; depth, elements and text are bounded.
+ * A small XML document as a tree, for descriptions of machines and disks.  Names are local:
+ * `ovf:Item` is "Item".  A document type, and so an entity of its own, is refused; depth, elements
+ * and text are bounded.
  */
-#ifndef WIRT_APPLIANCE_XML_H
-#define WIRT_APPLIANCE_XML_H
+#ifndef WIRT_BASE_XML_H
+#define WIRT_BASE_XML_H
 
 #include "base/err.h"
 #include "base/types.h"
@@ -24,8 +25,16 @@ struct xml {
 
 struct xml_doc;
 
-/* UTF-8, UTF-16 or Latin-1.  -EINVAL with a line that names the line but not the file. */
-int xml_parse(struct xml_doc **doc, const char *text, size_t len, struct err *e);
+/* What a document may have at most.  A text may have 1 MiB. */
+struct xml_bounds {
+    unsigned depth; /* up to 64 */
+    unsigned elements;
+};
+
+/* UTF-8, UTF-16 or Latin-1.  -EINVAL with a line that names the line but not the file.  most NULL:
+ * 64 deep, 200,000 elements. */
+int xml_parse(struct xml_doc **doc, const char *text, size_t len, const struct xml_bounds *most,
+              struct err *e);
 const struct xml *xml_root(const struct xml_doc *doc);
 void xml_free(struct xml_doc *doc); /* NULL is fine */
 

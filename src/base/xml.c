@@ -2,7 +2,7 @@
 /*
  * Made by expat.  Nodes and strings come from chunks that are freed together.
  */
-#include "appliance/xml.h"
+#include "base/xml.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 
 enum {
     DEPTH_MAX = 64,
-    NODES_MAX = 200000,
+    ELEMENTS_MAX = 200000,
     TEXT_MAX = 1 << 20, /* bytes of one element's */
     CHUNK = 64 << 10,
 };
@@ -36,8 +36,9 @@ struct level {
 struct parser {
     XML_Parser expat;
     struct xml_doc *doc;
+    struct xml_bounds most;
     struct level level[DEPTH_MAX];
-    unsigned depth, nodes;
+    unsigned depth, elements;
     char *text; /* of all levels, the innermost last */
     size_t len, room;
     struct err *e;
@@ -108,7 +109,7 @@ static void on_start(void *opaque, const XML_Char *name, const XML_Char **attrib
 
     if (p->r)
         return;
-    if (p->depth == DEPTH_MAX || p->nodes++ == NODES_MAX) {
+    if (p->depth == p->most.depth || p->elements++ == p->most.elements) {
         fail(p, err_set(p->e, EINVAL, "elements are nested too deeply, or too many"));
         return;
     }
@@ -194,15 +195,18 @@ static void on_doctype(void *opaque, const XML_Char *name, const XML_Char *sys, 
                     XML_GetCurrentLineNumber(p->expat)));
 }
 
-int xml_parse(struct xml_doc **doc, const char *text, size_t len, struct err *e)
+int xml_parse(struct xml_doc **doc, const char *text, size_t len, const struct xml_bounds *most,
+              struct err *e)
 {
     struct parser *p = calloc(1, sizeof(*p));
     struct xml_doc *d = *doc = calloc(1, sizeof(*d));
     int r;
 
+    BUG_ON(most && most->depth > DEPTH_MAX);
     if (p) {
         p->expat = XML_ParserCreate(NULL);
         p->doc = d;
+        p->most = most ? *most : (struct xml_bounds){DEPTH_MAX, ELEMENTS_MAX};
         p->e = e;
     }
     if (!p || !d || !p->expat || len > INT32_MAX) {
