@@ -64,6 +64,7 @@ struct vcpu {
     pthread_mutex_t lock; /* guards `asleep` against wake-ups; a leaf lock */
     pthread_cond_t wake;
     bool asleep; /* in vcpu_wait() */
+    u32 inside;  /* atomic: runs code of src/pv, and looks at its events before the guest's next */
     bool held;   /* vcpu_hold(); vm.lock */
 };
 
@@ -78,6 +79,16 @@ static inline void vcpu_lower(struct vcpu *v, u32 events)
 {
     __atomic_and_fetch(&v->events, ~events, __ATOMIC_ACQ_REL);
 }
+
+static inline void vcpu_set_inside(struct vcpu *v, bool inside)
+{
+    __atomic_store_n(&v->inside, inside, __ATOMIC_SEQ_CST);
+}
+
+/* Waits until each vCPU of the set (a bit an index) that VCPU_FLUSH was raised for has taken it, or
+ * takes it before the guest's next instruction.  From a vCPU that is `inside`: two that wait for
+ * each other do not wait.  No lock of theirs may be held. */
+void vcpu_await_flush(struct vm *vm, u64 vcpus);
 
 /* Keeps one vCPU outside run(), beside others that go on; a reset lets go of it.  From any thread;
  * it takes effect soon, and at once where the vCPU holds itself. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Hypercalls (TLFS 3): the input value, its parameters in registers or in the guest's memory, and
- * the calls.  64-bit code: RCX, RDX, R8, result in RAX; 32-bit code: EDX:EAX, EBX:ECX, EDI:ESI,
- * result in EDX:EAX.
+ * Hypercalls (TLFS, "Hypercall Interface"): the input value, its parameters in registers or in the
+ * guest's memory, and the calls.  64-bit code: RCX, RDX, R8, result in RAX; 32-bit code: EDX:EAX,
+ * EBX:ECX, EDI:ESI, result in EDX:EAX.
  */
 #include "pv/hyperv/internal.h"
 
@@ -11,7 +11,6 @@
 #include <sched.h>
 #include <string.h>
 
-enum { SPINS = 1000 };
 #define OURS BIT(31) /* what the hypercall page sets in EAX */
 
 struct hv_call {
@@ -35,7 +34,7 @@ static u64 get_input(const struct hv_call *k, u64 *words, unsigned n)
     }
     if (gpa & 7)
         return HV_STATUS_INVALID_ALIGNMENT;
-    if ((gpa & PAGE_MASK) + n * sizeof(u64) > PAGE_SIZE) /* TLFS 3.5: one page */
+    if ((gpa & PAGE_MASK) + n * sizeof(u64) > PAGE_SIZE) /* no parameter list goes over the end of a page */
         return HV_STATUS_INVALID_ALIGNMENT;
     if (!mem_read(&k->v->hv->vm->dma, gpa, words, n * sizeof(u64)))
         return HV_STATUS_INVALID_PARAMETER;
@@ -54,29 +53,13 @@ static unsigned rep_start(const struct hv_call *k)
 
 /* ------------------------------------------------------------------ calls -- */
 
-/* The vCPU has emptied its TLB, or does so before the guest's next instruction. */
-static bool has_flushed(struct hv_vcpu *v)
-{
-    u32 ev = vcpu_events(v->vcpu);
-
-    return !(ev & VCPU_FLUSH) || ev & VCPU_LEAVE || !v->vcpu->started ||
-           __atomic_load_n(&v->vcpu->asleep, __ATOMIC_RELAXED) ||
-           __atomic_load_n(&v->inside, __ATOMIC_SEQ_CST);
-}
-
 /* Whole TLBs: what is asked for is the least that must go. */
-static void flush(struct hv_vcpu *self, u64 processors)
+static void flush(struct hyperv *hv, u64 processors)
 {
-    struct hyperv *hv = self->hv;
-    unsigned spins = 0;
-
     for (unsigned i = 0; i < hv->nvcpus; i++)
         if (processors >> i & 1)
             vcpu_raise(hv->vcpu[i].vcpu, VCPU_FLUSH);
-    for (unsigned i = 0; i < hv->nvcpus; i++)
-        while (processors >> i & 1 && &hv->vcpu[i] != self && !has_flushed(&hv->vcpu[i]))
-            if (++spins > SPINS)
-                sched_yield();
+    vcpu_await_flush(hv->vm, processors);
 }
 
 /* HvCallFlushVirtualAddressSpace and ...List: address space, flags, processors. */
@@ -86,7 +69,7 @@ static u64 call_flush(struct hv_call *k)
 
     if (status)
         return status;
-    flush(k->v, in[1] & HV_FLUSH_ALL_PROCESSORS ? UINT64_MAX : in[2]);
+    flush(k->v->hv, in[1] & HV_FLUSH_ALL_PROCESSORS ? UINT64_MAX : in[2]);
     return HV_STATUS_SUCCESS;
 }
 
@@ -174,9 +157,9 @@ enum pv_result hv_hypercall(void *opaque, struct pv_call *p)
         k.param[0] = pair(r[RBX], r[RCX]);
         k.param[1] = pair(r[RDI], r[RSI]);
     }
-    __atomic_store_n(&v->inside, 1, __ATOMIC_SEQ_CST);
+    vcpu_set_inside(v->vcpu, true);
     result = dispatch(&k);
-    __atomic_store_n(&v->inside, 0, __ATOMIC_SEQ_CST);
+    vcpu_set_inside(v->vcpu, false);
     r[RAX] = p->long_mode ? result : (u32)result;
     if (!p->long_mode)
         r[RDX] = result >> 32;

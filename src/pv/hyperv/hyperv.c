@@ -46,7 +46,6 @@ void hyperv_reset(struct hyperv *hv)
     for (unsigned i = 0; i < hv->nvcpus; i++) {
         struct hv_vcpu *v = &hv->vcpu[i];
         v->assist_page = 0;
-        v->inside = 0;
         synic_reset(v);
         stimer_reset(v);
     }

@@ -30,7 +30,6 @@ struct hv_vcpu {
         unsigned n;
         struct timer timer;
     } timer[HV_TIMERS];
-    u32 inside; /* atomic: in a hypercall, and looks at its events before the guest goes on */
 };
 
 struct hyperv {

@@ -3,7 +3,7 @@
  * A system call of a program and its return, as most of them are: pv_trap.c without what is seldom
  * needed.  Whatever is out of the ordinary here is left to that file, before anything has changed.
  *
- * The frame is read and written by the kernel's TLB as the kernel itself would, and pv_vcpu.inside
+ * The frame is read and written by the kernel's TLB as the kernel itself would, and vcpu.inside
  * stays 0: a processor that takes the stack's page away waits until this one looks at its events,
  * as for any store of translated code.
  */

@@ -24,9 +24,7 @@
 
 #include "cpu/mmu.h"
 
-#include <sched.h>
-
-enum { SPINS = 64, GONE = 0 /* instead of a shift: a table is none any more */ };
+enum { GONE = 0 /* instead of a shift: a table is none any more */ };
 
 /* ------------------------------------------------------------ catching up -- */
 
@@ -57,17 +55,9 @@ static bool is_own(const struct pv_vcpu *v)
     return !cpu->started || pthread_equal(cpu->thread, pthread_self());
 }
 
-/* The vCPU has emptied its TLB, or does so before the guest's next instruction. */
-static bool has_flushed(const struct pv_vcpu *v)
-{
-    u32 ev = vcpu_events(v->xv->vcpu);
-
-    return !(ev & VCPU_FLUSH) || ev & VCPU_LEAVE || __atomic_load_n(&v->inside, __ATOMIC_SEQ_CST);
-}
-
 void pv_flush(struct xen_pv *pv, u64 vcpus)
 {
-    unsigned n = pv->x->nvcpus, spins = 0;
+    unsigned n = pv->x->nvcpus;
 
     for (unsigned i = 0; i < n; i++) {
         struct pv_vcpu *v = &pv->vcpu[i];
@@ -83,10 +73,7 @@ void pv_flush(struct xen_pv *pv, u64 vcpus)
         v->nstale = 0;
         v->flushed = ++pv->clock;
     }
-    for (unsigned i = 0; i < n; i++)
-        while (vcpus >> i & 1 && !has_flushed(&pv->vcpu[i]))
-            if (++spins > SPINS)
-                sched_yield();
+    vcpu_await_flush(pv->x->vm, vcpus);
 }
 
 void pv_forget(struct xen_pv *pv, const struct pv_page *p)

@@ -25,7 +25,7 @@ static struct pv_vcpu *enter(struct cpu *c)
     struct pv_vcpu *v = pv_of(c);
 
     v->c = c;
-    __atomic_store_n(&v->inside, 1, __ATOMIC_SEQ_CST);
+    vcpu_set_inside(c->vcpu, true);
     return v;
 }
 
@@ -38,7 +38,7 @@ static void leave(struct pv_vcpu *v, struct cpu *c)
         !__atomic_load_n(&i->evtchn_upcall_mask, __ATOMIC_SEQ_CST))
         vcpu_raise(c->vcpu, VCPU_INTR);
     c->leave = true;
-    __atomic_store_n(&v->inside, 0, __ATOMIC_SEQ_CST);
+    vcpu_set_inside(c->vcpu, false);
 }
 
 void pv_crash(struct pv_vcpu *v, struct cpu *c, const char *why)
