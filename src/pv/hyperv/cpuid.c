@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who we are (TLFS 2): leaves 0x40000000 to 0x40000005.  What is said here is there, and works on
- * every engine that offers the interface.
+ * Who we are (TLFS, "Feature and Interface Discovery"): leaves 0x40000000 to 0x40000005.  What is
+ * said here is there, and works on every engine that offers the interface.
  */
 #include "pv/hyperv/internal.h"
 

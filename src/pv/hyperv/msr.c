@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The synthetic MSRs (TLFS appendix B) that belong to the partition, to time and to the local APIC;
- * synic.c and stimer.c have theirs.
+ * The synthetic MSRs (TLFS, "MSR Reference") that belong to the partition, to time and to the local
+ * APIC; synic.c and stimer.c have theirs.
  */
 #include "pv/hyperv/internal.h"
 
@@ -31,14 +31,15 @@ static bool write_hypercall(struct hyperv *hv, u64 val)
     if (hv->hypercall_page & HV_HYPERCALL_LOCKED)
         return true;
     if (!hv->guest_os_id)
-        val &= ~(u64)HV_PAGE_ENABLE; /* TLFS 3.13: not before the guest has said who it is */
+        val &= ~(u64)HV_PAGE_ENABLE; /* not before the guest has said who it is */
     hv->hypercall_page = val;
     if (val & HV_PAGE_ENABLE)
         show_hypercall_page(hv);
     return true;
 }
 
-/* TLFS 12.6.  The TSC is the machine's clock in ticks, so one pair of numbers stays right. */
+/* The partition reference TSC.  The TSC is the machine's clock in ticks, so one pair of numbers
+ * stays right. */
 void hv_tsc_page(struct hyperv *hv)
 {
     struct clock *c = hv->vm->clock;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Synthetic timers (TLFS 12.3): four a processor, in units of 100 ns of the partition's reference
- * time, one-shot at a time or periodic, told by a message or by an interrupt of their own.
+ * Synthetic timers (TLFS, "Timers"): four a processor, in units of 100 ns of the partition's
+ * reference time, one-shot at a time or periodic, told by a message or by an interrupt of their own.
  *
  * A periodic timer's expiries that the host was late for, or whose message found its slot full, are
  * one: the times stay those of the first, so that none is lost for good and none comes twice.
@@ -132,7 +132,7 @@ bool stimer_wrmsr(struct hv_vcpu *v, u32 msr, u64 val)
             (val & STIMER_DIRECT && (val >> STIMER_VECTOR_SHIFT & 0xff) < 16))
             return false;
         *config = val;
-        if (!(val & STIMER_DIRECT) && !sint_of(val)) /* TLFS 12.3.1: no source, no timer */
+        if (!(val & STIMER_DIRECT) && !sint_of(val)) /* no source, no timer */
             *config &= ~(u64)STIMER_ENABLE;
     }
     start(v, n);

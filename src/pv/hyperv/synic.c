@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The synthetic interrupt controller (TLFS 11): sixteen interrupt sources a processor, each with a
- * vector and a slot for one message in a page of the guest's.  Only synthetic timers send messages
- * here.  Events (SIEFP) have no sender, as there are no ports; the register holds what is written.
+ * The synthetic interrupt controller (TLFS, "Inter-Partition Communication"): sixteen interrupt
+ * sources a processor, each with a vector and a slot for one message in a page of the guest's.  Only
+ * synthetic timers send messages here.  Events (SIEFP) have no sender, as there are no ports; the
+ * register holds what is written.
  */
 #include "pv/hyperv/internal.h"
 
@@ -108,7 +109,7 @@ bool synic_wrmsr(struct hv_vcpu *v, u32 msr, u64 val)
         return true;
     case HV_X64_MSR_SINT0 ... HV_X64_MSR_SINT15:
         if ((val & SINT_VECTOR) < 16 && !(val & (SINT_MASKED | SINT_POLLING)))
-            return false; /* TLFS 11.8.4: #GP */
+            return false; /* #GP */
         v->sint[msr - HV_X64_MSR_SINT0] = val;
         break;
     default:

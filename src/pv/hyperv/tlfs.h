@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Numbers and layouts of the TLFS (version 6.0b), with its names: chapter 2 (feature discovery), 3
- * (hypercalls), 7 to 12 (processors, memory, interrupts, timers) and appendix A, B.
+ * Numbers and layouts of the TLFS (version 6.0b), with its names.  Its chapters are cited by title:
+ * editions number them differently.
  */
 #ifndef WIRT_PV_HYPERV_TLFS_H
 #define WIRT_PV_HYPERV_TLFS_H
@@ -91,7 +91,6 @@ enum { SINT_VECTOR = 0xff, SINT_MASKED = 1 << 16, SINT_AUTO_EOI = 1 << 17, SINT_
 enum {
     STIMER_ENABLE = 1 << 0,
     STIMER_PERIODIC = 1 << 1,
-    STIMER_LAZY = 1 << 2,
     STIMER_AUTO_ENABLE = 1 << 3,
     STIMER_VECTOR_SHIFT = 4,
     STIMER_DIRECT = 1 << 12,
@@ -99,8 +98,7 @@ enum {
     STIMER_BITS = 0xf1fff,
 };
 
-#define HV_CRASH_NOTIFY     BIT64(63)
-#define HV_CRASH_NOTIFY_MSG BIT64(62)
+#define HV_CRASH_NOTIFY BIT64(63)
 
 /* The page of HV_X64_MSR_REFERENCE_TSC: time = (tsc * scale >> 64) + offset, in 100 ns. */
 struct hv_reference_tsc_page {
@@ -149,13 +147,13 @@ enum {
 /* The input value: call code in bits 15-0, */
 enum {
     HV_HYPERCALL_FAST = 1 << 16, /* the input is in registers */
-    HV_HYPERCALL_VARHEAD_SHIFT = 17,
     HV_HYPERCALL_REP_SHIFT = 32,
     HV_HYPERCALL_START_SHIFT = 48,
     HV_HYPERCALL_REP_MASK = 0xfff,
 };
-/* and bits that are zero */
-#define HV_HYPERCALL_RESERVED 0xf000f00078000000ull
+/* and bits that are zero: none of the calls here has a header of no fixed size (bits 26-17), none is
+ * of a nested hypervisor (bit 31) */
+#define HV_HYPERCALL_RESERVED 0xf000f000fffe0000ull
 
 enum { HV_FLUSH_ALL_PROCESSORS = 1 << 0 };
 

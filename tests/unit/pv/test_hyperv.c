@@ -293,6 +293,8 @@ static void calls(void **state)
                      HV_STATUS_INVALID_HYPERCALL_INPUT); /* takes no list */
     assert_int_equal(partition_call(p, 0, HvCallSendSyntheticClusterIpi | fast | 1 << 27, 99, 6),
                      HV_STATUS_INVALID_HYPERCALL_INPUT); /* reserved */
+    assert_int_equal(partition_call(p, 0, HvCallSendSyntheticClusterIpi | fast | 1 << 17, 99, 6),
+                     HV_STATUS_INVALID_HYPERCALL_INPUT); /* a header that it has not */
     /* Flushes; input in memory */
     le64_put(p->vm.mem.hva + BUF + 8, 0);
     le64_put(p->vm.mem.hva + BUF + 16, 2);
