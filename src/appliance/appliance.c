@@ -21,15 +21,7 @@
 
 char *ap_keep(struct appliance *a, const char *s, size_t len)
 {
-    struct ap_string *n = malloc(sizeof(*n) + len + 1);
-
-    if (!n)
-        return NULL;
-    memcpy(n->s, s, len);
-    n->s[len] = 0;
-    n->next = a->strings;
-    a->strings = n;
-    return n->s;
+    return kept_add(&a->strings, s, len);
 }
 
 char *ap_print(struct appliance *a, const char *fmt, ...)
@@ -145,16 +137,19 @@ int ap_slurp(struct appliance *a, const char *path, char **text, size_t *len, st
     return r;
 }
 
-int ap_xml(struct appliance *a, struct xml_doc **doc, struct err *e)
+int ap_xml(struct appliance *a, ap_take *take, struct err *e)
 {
+    struct xml_doc *doc = NULL;
     char *text;
     size_t len;
     int r = ap_slurp(a, a->path, &text, &len, e);
 
-    *doc = NULL;
-    if (!r && xml_parse(doc, text, len, NULL, e))
+    if (!r && xml_parse(&doc, text, len, NULL, e))
         r = err_prefix(e, "%s", a->label);
     free(text);
+    if (!r)
+        r = take(a, xml_root(doc), e);
+    xml_free(doc);
     return r;
 }
 
@@ -299,11 +294,7 @@ void appliance_free(struct appliance *a)
     for (unsigned i = 0; i < AP_DRIVES_MAX; i++)
         if (a->fresh_fd[i] >= 0)
             close(a->fresh_fd[i]);
-    while (a->strings) {
-        struct ap_string *s = a->strings;
-        a->strings = s->next;
-        free(s);
-    }
+    kept_free(a->strings);
     ap_manifest_free(a->manifest);
     xlcfg_free(a->xl);
     free(a->notes);

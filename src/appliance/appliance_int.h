@@ -7,6 +7,7 @@
 #define WIRT_APPLIANCE_APPLIANCE_INT_H
 
 #include "appliance/appliance.h"
+#include "appliance/kept.h"
 #include "base/xml.h"
 
 enum {
@@ -26,7 +27,7 @@ struct ap_drive {
     unsigned place;     /* on it */
     const char *where;  /* what the description calls it: "scsi0:0" */
     const char *file;   /* as a path or tar:// here; NULL = no medium */
-    const char *format; /* a name of disk_format_name(); NULL = look */
+    const char *format; /* a constant name of disk_format_name(); NULL = look */
     u64 fresh;          /* bytes: an empty disk of this size instead of a file */
     bool readonly;
     bool discard;     /* what is written is thrown away at the end */
@@ -38,11 +39,6 @@ struct ap_drive {
     bool in_disks;    /* that is set */
 };
 
-struct ap_string {
-    struct ap_string *next;
-    char s[];
-};
-
 struct appliance {
     const struct appliance_format *format;
     const char *path; /* as given */
@@ -52,7 +48,7 @@ struct appliance {
     struct appliance_options o;
     struct machine_config *m;
     struct appliance_run *run;
-    struct ap_string *strings;
+    struct kept *strings;
     const char *system; /* the guest's, as the description says; NULL = does not */
     bool efi;
     char boot[5]; /* letters as machine_config.boot has them */
@@ -104,8 +100,9 @@ void ap_note_line(struct appliance *a, char *line); /* a whole one; cleans it */
 int ap_bad(struct appliance *a, struct err *e, const char *fmt, ...) printf_like(3, 4);
 /* The whole of a file, at most AP_TEXT_MAX bytes, with a zero behind it; malloc'ed. */
 int ap_slurp(struct appliance *a, const char *path, char **text, size_t *len, struct err *e);
-/* The description itself as XML; close with xml_free(). */
-int ap_xml(struct appliance *a, struct xml_doc **doc, struct err *e);
+/* The description itself as XML: the tree is gone when take() has returned. */
+typedef int ap_take(struct appliance *a, const struct xml *root, struct err *e);
+int ap_xml(struct appliance *a, ap_take *take, struct err *e);
 /*
  * The file that the description calls `name`: relative to its folder; an absolute or foreign name
  * that is not there, or may not be used, is looked for beside the description.  *path is kept.
@@ -117,7 +114,7 @@ int ap_look(struct appliance *a, const char *name, const char **path,
 /* The name of the description's file without folder and ending, kept. */
 const char *ap_stem(struct appliance *a);
 
-/* ---- hardware.c ---- */
+/* ---- hardware.c: strings given to it are copied ---- */
 
 void ap_name(struct appliance *a, const char *name);
 void ap_system(struct appliance *a, const char *system); /* the guest's; Windows wants local time */

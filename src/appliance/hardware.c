@@ -67,21 +67,29 @@ void ap_system(struct appliance *a, const char *system)
         a->m->rtc = RTC_LOCALTIME;
 }
 
-int ap_uuid(struct appliance *a, const char *text, struct err *e)
+/* len bytes of hexadecimal digits, with any of `between` between them. */
+static bool parse_hex(const char *s, const char *between, u8 *out, unsigned len)
 {
-    u8 uuid[16] = {0};
     unsigned n = 0;
 
-    for (const char *p = text; *p; p++) {
-        if (strchr("{}- \t", *p))
+    memset(out, 0, len);
+    for (; *s; s++) {
+        if (strchr(between, *s))
             continue;
-        if (!isxdigit((unsigned char)*p) || n == 32)
-            return ap_bad(a, e, "\"%.80s\" is no UUID", text);
-        int digit = isdigit((unsigned char)*p) ? *p - '0' : (*p | 0x20) - 'a' + 10;
-        uuid[n / 2] |= (u8)(digit << (n % 2 ? 0 : 4));
+        if (!isxdigit((unsigned char)*s) || n == 2 * len)
+            return false;
+        int digit = isdigit((unsigned char)*s) ? *s - '0' : (*s | 0x20) - 'a' + 10;
+        out[n / 2] |= (u8)(digit << (n % 2 ? 0 : 4));
         n++;
     }
-    if (n != 32)
+    return n == 2 * len;
+}
+
+int ap_uuid(struct appliance *a, const char *text, struct err *e)
+{
+    u8 uuid[16];
+
+    if (!parse_hex(text, "{}- \t", uuid, sizeof(uuid)))
         return ap_bad(a, e, "\"%.80s\" is no UUID", text);
     memcpy(a->m->uuid, uuid, sizeof(uuid));
     a->run->have_uuid = true;
@@ -130,9 +138,9 @@ int ap_drive(struct appliance *a, const struct ap_drive *d, struct err *e)
     struct ap_drive *n = &a->drive[a->ndrives++];
     *n = *d;
     n->line = a->line;
-    if (!n->where)
-        n->where = bus_name[d->bus];
-    return 0;
+    n->where = d->where ? ap_keep(a, d->where, strlen(d->where)) : bus_name[d->bus];
+    n->file = d->file ? ap_keep(a, d->file, strlen(d->file)) : NULL;
+    return n->where && (n->file || !d->file) ? 0 : ap_nomem(a, e);
 }
 
 int ap_removable(struct appliance *a, const struct ap_drive *d, const char *name, struct err *e)
@@ -271,24 +279,6 @@ static int place_drives(struct appliance *a, struct err *e)
 
 /* ------------------------------------------------------------------- network -- */
 
-/* Twelve digits with anything usual between them. */
-static bool parse_mac(const char *s, u8 mac[6])
-{
-    unsigned n = 0;
-
-    memset(mac, 0, 6);
-    for (; *s; s++) {
-        if (strchr(":-.", *s))
-            continue;
-        if (!isxdigit((unsigned char)*s) || n == 12)
-            return false;
-        int digit = isdigit((unsigned char)*s) ? *s - '0' : (*s | 0x20) - 'a' + 10;
-        mac[n / 2] |= (u8)(digit << (n % 2 ? 0 : 4));
-        n++;
-    }
-    return n == 12;
-}
-
 int ap_nic(struct appliance *a, const char *where, const char *model, const char *mac,
            const char *network, struct err *e)
 {
@@ -315,7 +305,7 @@ int ap_nic(struct appliance *a, const char *where, const char *model, const char
     if (xen_alone(a->m->xen))
         c.model[0] = 0;
     if (mac && *mac) {
-        if (!parse_mac(mac, address) || address[0] & 1)
+        if (!parse_hex(mac, ":-.", address, sizeof(address)) || address[0] & 1)
             return ap_bad(a, e, "%s: \"%.40s\" is no address of a network card", where, mac);
         memcpy(c.mac, address, sizeof(address));
     }

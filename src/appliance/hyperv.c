@@ -149,20 +149,20 @@ int ap_hyperv(struct appliance *a, const struct xml *c, struct err *e)
     return r;
 }
 
-static int hyperv_read(struct appliance *a, struct err *e)
+static int take(struct appliance *a, const struct xml *root, struct err *e)
 {
-    struct xml_doc *doc;
-    int r = ap_xml(a, &doc, e);
+    int r = ap_hyperv_folder(a, e);
 
     if (r)
         return r;
-    r = ap_hyperv_folder(a, e);
-    if (!r && !xml_child(xml_root(doc), "properties"))
-        r = ap_bad(a, e, "is no configuration of Hyper-V's (no properties)");
-    if (!r)
-        r = ap_hyperv(a, xml_root(doc), e);
-    xml_free(doc);
-    return r;
+    if (!xml_child(root, "properties"))
+        return ap_bad(a, e, "is no configuration of Hyper-V's (no properties)");
+    return ap_hyperv(a, root, e);
+}
+
+static int hyperv_read(struct appliance *a, struct err *e)
+{
+    return ap_xml(a, take, e);
 }
 
 const struct appliance_format appliance_hyperv = {

@@ -78,23 +78,23 @@ static int take_instance(struct appliance *a, const struct xml *x, unsigned *n, 
     return 0;
 }
 
-static int cim_read(struct appliance *a, struct err *e)
+static int take(struct appliance *a, const struct xml *root, struct err *e)
 {
-    struct xml_doc *doc;
     unsigned n = 0, found = 0;
-    int r = ap_xml(a, &doc, e);
+    int r = ap_hyperv_folder(a, e);
 
-    if (r)
-        return r;
-    r = ap_hyperv_folder(a, e);
     a->m->rtc = RTC_LOCALTIME;
-    for (const struct xml *x = NULL; !r && (x = xml_find(xml_root(doc), x, "INSTANCE")); found++)
+    for (const struct xml *x = NULL; !r && (x = xml_find(root, x, "INSTANCE")); found++)
         r = take_instance(a, x, &n, e);
     a->line = 0;
     if (!r && !found)
-        r = ap_bad(a, e, "describes no machine (no INSTANCE)");
-    xml_free(doc);
+        return ap_bad(a, e, "describes no machine (no INSTANCE)");
     return r;
+}
+
+static int cim_read(struct appliance *a, struct err *e)
+{
+    return ap_xml(a, take, e);
 }
 
 const struct appliance_format appliance_hyperv_cim = {

@@ -293,14 +293,7 @@ static int take_domain(struct appliance *a, const struct xml *d, struct err *e)
 
 static int libvirt_read(struct appliance *a, struct err *e)
 {
-    struct xml_doc *doc;
-    int r = ap_xml(a, &doc, e);
-
-    if (r)
-        return r;
-    r = take_domain(a, xml_root(doc), e);
-    xml_free(doc);
-    return r;
+    return ap_xml(a, take_domain, e);
 }
 
 const struct appliance_format appliance_libvirt = {

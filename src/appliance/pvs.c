@@ -145,14 +145,7 @@ static int take(struct appliance *a, const struct xml *root, struct err *e)
 
 static int pvs_read(struct appliance *a, struct err *e)
 {
-    struct xml_doc *doc;
-    int r = ap_xml(a, &doc, e);
-
-    if (r)
-        return r;
-    r = take(a, xml_root(doc), e);
-    xml_free(doc);
-    return r;
+    return ap_xml(a, take, e);
 }
 
 const struct appliance_format appliance_pvs = {

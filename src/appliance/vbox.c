@@ -223,24 +223,21 @@ static int take_machine(struct vbox *v, struct err *e)
     return r ? r : add_nics(v, e);
 }
 
+static int take(struct appliance *a, const struct xml *root, struct err *e)
+{
+    const struct xml *machine = xml_child(root, "Machine");
+    struct vbox v = {.a = a, .machine = machine, .hardware = xml_child(machine, "Hardware")};
+
+    if (xml_child(root, "MachineEncrypted"))
+        return ap_bad(a, e, "the machine is encrypted, which Wirt does not read");
+    if (!v.hardware)
+        return ap_bad(a, e, "describes no machine (no Machine/Hardware)");
+    return take_machine(&v, e);
+}
+
 static int vbox_read(struct appliance *a, struct err *e)
 {
-    struct vbox v = {.a = a};
-    struct xml_doc *doc;
-    int r = ap_xml(a, &doc, e);
-
-    if (r)
-        return r;
-    v.machine = xml_child(xml_root(doc), "Machine");
-    v.hardware = xml_child(v.machine, "Hardware");
-    if (xml_child(xml_root(doc), "MachineEncrypted"))
-        r = ap_bad(a, e, "the machine is encrypted, which Wirt does not read");
-    else if (!v.hardware)
-        r = ap_bad(a, e, "describes no machine (no Machine/Hardware)");
-    else
-        r = take_machine(&v, e);
-    xml_free(doc);
-    return r;
+    return ap_xml(a, take, e);
 }
 
 const struct appliance_format appliance_vbox = {

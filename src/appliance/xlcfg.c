@@ -20,15 +20,7 @@ enum { FILE_MAX = 1 << 20, KEY_MAX = 64 };
 
 char *xl_keep(struct xlcfg *x, const char *s, size_t len)
 {
-    struct xl_string *n = malloc(sizeof(*n) + len + 1);
-
-    if (!n)
-        return NULL;
-    memcpy(n->s, s, len);
-    n->s[len] = 0;
-    n->next = x->strings;
-    x->strings = n;
-    return n->s;
+    return kept_add(&x->strings, s, len);
 }
 
 void xl_note(struct xlcfg *x, const char *fmt, ...)
@@ -483,10 +475,6 @@ void xlcfg_free(struct xlcfg *x)
 {
     if (!x)
         return;
-    while (x->strings) {
-        struct xl_string *s = x->strings;
-        x->strings = s->next;
-        free(s);
-    }
+    kept_free(x->strings);
     free(x);
 }

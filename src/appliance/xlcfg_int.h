@@ -5,17 +5,13 @@
 #ifndef WIRT_APPLIANCE_XLCFG_INT_H
 #define WIRT_APPLIANCE_XLCFG_INT_H
 
+#include "appliance/kept.h"
 #include "appliance/xlcfg.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
 enum { XL_LIST_MAX = 64 };
-
-struct xl_string {
-    struct xl_string *next;
-    char s[];
-};
 
 struct xl_value {
     bool is_list;
@@ -32,7 +28,7 @@ struct xlcfg {
     struct appliance_run *run;
     appliance_say *say;
     void *opaque;
-    struct xl_string *strings; /* all that *m points to */
+    struct kept *strings; /* all that *m points to */
     bool have_type;
     u64 maxmem;
     const char *cmdline, *root, *extra;
