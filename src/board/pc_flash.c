@@ -4,6 +4,7 @@
  * works on a copy in the machine's memory, which is saved with it; each change goes to the file at
  * once, so that it outlives the process however that ends.
  */
+#include "base/io.h"
 #include "board/pc.h"
 #include "board/pc_map.h"
 #include "disk/disk.h"
@@ -18,26 +19,11 @@
 enum { VARS_MAX = 4 << 20 };
 #define EFI_VARS "OVMF_VARS_4M.fd"
 
-static bool write_all(int fd, const u8 *p, u64 len, u64 off)
-{
-    while (len) {
-        ssize_t n = pwrite(fd, p, len, (off_t)off);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        p += n;
-        off += (u64)n;
-        len -= (u64)n;
-    }
-    return true;
-}
-
 static bool keep(void *opaque, u64 off, u64 len)
 {
     struct pc *pc = opaque;
 
-    return pc->flash_fd < 0 || write_all(pc->flash_fd, pc->flash.data + off, len, off);
+    return pc->flash_fd < 0 || !write_at(pc->flash_fd, pc->flash.data + off, len, off);
 }
 
 /* A file of variables as the firmware's package has it; whole or not at all. */
@@ -59,7 +45,8 @@ static int make_file(const char *path, struct err *e)
         free(image);
         return err_set(e, errno, "%s: %s", path, strerror(errno));
     }
-    if (!write_all(fd, image, size, 0) || fsync(fd))
+    errno = write_at(fd, image, size, 0);
+    if (errno || fsync(fd))
         r = err_set(e, errno, "%s: %s", path, strerror(errno));
     else if (link(temporary, path) && errno != EEXIST) /* somebody else was faster: as good */
         r = err_set(e, errno, "%s: %s", path, strerror(errno));

@@ -10,6 +10,7 @@
  */
 #include "base/crc32c.h"
 #include "base/endian.h"
+#include "base/io.h"
 #include "core/lazymem_int.h"
 
 #include <errno.h>
@@ -44,21 +45,6 @@ static bool fits(int fd, const struct save_in *in)
     make_head(want, in);
     return pread(fd, got, sizeof(got), 0) == sizeof(got) && !memcmp(got, want, sizeof(got)) &&
            !fstat(fd, &st) && (u64)st.st_size == PAGE_SIZE + save_memory_size(in);
-}
-
-static int write_at(int fd, const u8 *p, u64 len, u64 at)
-{
-    while (len) {
-        ssize_t n = pwrite(fd, p, len, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n ? errno : ENOSPC;
-        p += n;
-        at += (u64)n;
-        len -= (u64)n;
-    }
-    return 0;
 }
 
 static int fill(int fd, struct lazy *l, const char *path, struct err *e)

@@ -8,6 +8,7 @@
  */
 #include "base/crc32c.h"
 #include "base/endian.h"
+#include "base/io.h"
 #include "core/savefile.h"
 #include "core/savefile_int.h"
 
@@ -87,27 +88,16 @@ fail:
     return r;
 }
 
-static void write_at(struct save_out *s, const void *data, size_t len, u64 at)
+/* Nothing after the first error. */
+static void put_at(struct save_out *s, const void *data, size_t len, u64 at)
 {
-    const u8 *p = data;
-
-    while (len && !s->error) {
-        ssize_t n = pwrite(s->fd, p, len, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            s->error = n ? errno : ENOSPC;
-            return;
-        }
-        p += n;
-        at += (u64)n;
-        len -= (size_t)n;
-    }
+    if (!s->error)
+        s->error = write_at(s->fd, data, len, at);
 }
 
 static void flush(struct save_out *s)
 {
-    write_at(s, s->buf, s->held, s->at - s->held);
+    put_at(s, s->buf, s->held, s->at - s->held);
     s->held = 0;
 }
 
@@ -116,7 +106,7 @@ static void append(struct save_out *s, const void *data, size_t len)
     if (s->held + len > BUF_SIZE)
         flush(s);
     if (len > BUF_SIZE) {
-        write_at(s, data, len, s->at);
+        put_at(s, data, len, s->at);
         s->at += len;
         return;
     }
@@ -265,7 +255,7 @@ static void put_ends(struct save_out *s)
     le32_put(head + HEAD_TABLE_CRC, crc32c(0, s->rows, table_len));
     memcpy(head + HEAD_ID, s->id, SAVE_ID_LEN);
     le32_put(head + HEAD_CRC, crc32c(0, head, HEAD_CRC));
-    write_at(s, head, sizeof(head), 0);
+    put_at(s, head, sizeof(head), 0);
 }
 
 /* The folder's entry is on the disk too. */

@@ -6,6 +6,8 @@
  * anyway.
  */
 #include "disk/live.h"
+
+#include "base/io.h"
 #include "disk/img.h"
 
 #include <errno.h>
@@ -33,12 +35,9 @@ static int copy_range(int to, int from, off_t off, off_t len, u8 *buf)
         ssize_t n = pread(from, buf, (size_t)min(len, (off_t)COPY_BUF), off);
         if (n <= 0)
             return n < 0 ? -1 : 0;
-        for (ssize_t done = 0; done < n;) {
-            ssize_t k = pwrite(to, buf + done, (size_t)(n - done), off + done);
-            if (k <= 0)
-                return -1;
-            done += k;
-        }
+        errno = write_at(to, buf, (u64)n, (u64)off);
+        if (errno)
+            return -1;
         off += n;
         len -= n;
     }
@@ -50,9 +49,11 @@ static int make_hole(int to, off_t off, off_t len, u8 *buf)
     if (!fallocate(to, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len))
         return 0;
     memset(buf, 0, COPY_BUF);
-    for (; len > 0; off += COPY_BUF, len -= COPY_BUF)
-        if (pwrite(to, buf, (size_t)min(len, (off_t)COPY_BUF), off) < 0)
+    for (; len > 0; off += COPY_BUF, len -= COPY_BUF) {
+        errno = write_at(to, buf, (u64)min(len, (off_t)COPY_BUF), (u64)off);
+        if (errno)
             return -1;
+    }
     return 0;
 }
 
