@@ -34,7 +34,8 @@ static u64 get_input(const struct hv_call *k, u64 *words, unsigned n)
     }
     if (gpa & 7)
         return HV_STATUS_INVALID_ALIGNMENT;
-    if ((gpa & PAGE_MASK) + n * sizeof(u64) > PAGE_SIZE) /* no parameter list goes over the end of a page */
+    if ((gpa & PAGE_MASK) + n * sizeof(u64) >
+        PAGE_SIZE) /* no parameter list goes over the end of a page */
         return HV_STATUS_INVALID_ALIGNMENT;
     if (!mem_read(&k->v->hv->vm->dma, gpa, words, n * sizeof(u64)))
         return HV_STATUS_INVALID_PARAMETER;

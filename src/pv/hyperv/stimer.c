@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Synthetic timers (TLFS, "Timers"): four a processor, in units of 100 ns of the partition's
- * reference time, one-shot at a time or periodic, told by a message or by an interrupt of their own.
+ * reference time, one-shot at a time or periodic, told by a message or by an interrupt of their
+ * own.
  *
  * A periodic timer's expiries that the host was late for, or whose message found its slot full, are
  * one: the times stay those of the first, so that none is lost for good and none comes twice.

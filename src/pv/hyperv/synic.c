@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The synthetic interrupt controller (TLFS, "Inter-Partition Communication"): sixteen interrupt
- * sources a processor, each with a vector and a slot for one message in a page of the guest's.  Only
+ * sources a processor, each with a vector and a slot for one message in a page of the guest's. Only
  * synthetic timers send messages here.  Events (SIEFP) have no sender, as there are no ports; the
  * register holds what is written.
  */

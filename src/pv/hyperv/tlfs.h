@@ -151,8 +151,8 @@ enum {
     HV_HYPERCALL_START_SHIFT = 48,
     HV_HYPERCALL_REP_MASK = 0xfff,
 };
-/* and bits that are zero: none of the calls here has a header of no fixed size (bits 26-17), none is
- * of a nested hypervisor (bit 31) */
+/* and bits that are zero: none of the calls here has a header of no fixed size (bits 26-17), none
+ * is of a nested hypervisor (bit 31) */
 #define HV_HYPERCALL_RESERVED 0xf000f000fffe0000ull
 
 enum { HV_FLUSH_ALL_PROCESSORS = 1 << 0 };

@@ -74,8 +74,8 @@ struct pv_vcpu {
     u64 flushed;                /* pv.clock when it last caught up with all changes */
     u32 nstale;                 /* > PV_STALE_MAX: all may be */
     u64 stale[PV_STALE_MAX];    /* what others changed that its TLB may have (pv_tlb.c) */
-    bool diverted; /* pv_write.c: an instruction is being tried */
-    u64 copy[PAGE_SIZE / 8]; /* what it writes to */
+    bool diverted;              /* pv_write.c: an instruction is being tried */
+    u64 copy[PAGE_SIZE / 8];    /* what it writes to */
 };
 
 struct xen_pv {
