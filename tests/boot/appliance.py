@@ -274,13 +274,10 @@ def debian():
         box = ova(image, d, 1024)
         for run in range(2):
             with Machine(box) as m:
-                m.expect(r"login: ", 600)
-                m.send("root")
-                m.expect(r"# $", 60)
-                m.run("stty -echo; export TERM=dumb PAGER=cat")
+                m.login()
                 if run:
-                    m.run("sha256sum -c /root/sum", 60)
-                m.run("dd if=/dev/urandom of=/root/file bs=1M count=8 2>/dev/null; sha256sum /root/file > /root/sum; sync", 120)
+                    m.check_file()
+                m.write_file()
                 m.send("poweroff")
                 m.finish(0, 300)
 

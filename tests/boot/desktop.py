@@ -14,9 +14,7 @@ NEAR = 40  # how far from its hot spot a pointer may be drawn
 class Desktop:
     def __init__(self, m, path):
         self.m = m
-        m.expect(r"login: ", 600)
-        m.send("root")
-        m.expect(r"# $", 60)
+        m.login()
         m.run("stty -echo; export TERM=dumb PS1='# ' DISPLAY=:0")
         m.run("(xinit /usr/bin/openbox -- :0 >/tmp/x.log 2>&1 &)")
         m.run("for i in $(seq 200); do xdotool getmouselocation >/dev/null 2>&1 && break; sleep 1; done; xdotool getmouselocation", 600)

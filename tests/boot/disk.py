@@ -48,21 +48,16 @@ def debian(bus, fmt="raw", options=""):
             disk("convert", "-O", fmt, *(["-o", options] if options else []), base, image)
         args = ("--disk", "%s,bus=%s%s" % (image, bus, more), "--memory", "1G", "--net", "user,model=virtio")
         with Machine(*args) as m:
-            m.expect(r"login: ", 600)
-            m.send("root")
-            m.expect(r"# $", 60)
-            m.run("stty -echo; export TERM=dumb PAGER=cat")
+            m.login()
             if "10.0.2.15" not in m.run("for i in $(seq 30); do ip -4 -o addr | grep -q 10.0.2 && break; sleep 1; done; ip -4 -o addr", 90):
                 m.fail("no address by DHCP")
             state = m.run("systemctl is-system-running --wait || true", 300).split()
             if not {"running", "degraded"} & set(state):
                 m.fail("systemd says %r" % state)
-            m.run("dd if=/dev/urandom of=/root/file bs=1M count=8 2>/dev/null; sha256sum /root/file > /root/sum; sync", 120)
+            m.write_file()
             m.send("reboot")
-            m.expect(r"login: ", 600)
-            m.send("root")
-            m.expect(r"# $", 60)
-            m.run("sha256sum -c /root/sum", 60)
+            m.login()
+            m.check_file()
             m.send("poweroff")
             m.finish(0, 300)
         if fmt == "clone":

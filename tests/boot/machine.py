@@ -124,6 +124,20 @@ class Machine:
             self.fail("%r exited with %s in the guest" % (command, m.group(1)))
         return self.text()[start:m.start()]
 
+    def login(self):
+        """Into a Debian of tools/make-debian-disk, which has no password."""
+        self.expect(r"login: ", 600)
+        self.send("root")
+        self.expect(r"# $", 60)
+        self.run("stty -echo; export TERM=dumb PAGER=cat")
+
+    def write_file(self):
+        self.run("dd if=/dev/urandom of=/srv/file bs=1M count=8 2>/dev/null; sha256sum /srv/file > /srv/sum; sync", 120)
+
+    def check_file(self):
+        """What write_file() wrote, perhaps in another run, is there."""
+        self.run("sha256sum -c /srv/sum", 120)
+
     def finish(self, status=0, timeout=60):
         """Waits for the end of the machine."""
         end = time.monotonic() + timeout * PATIENCE

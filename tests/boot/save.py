@@ -350,10 +350,7 @@ def debian_clone(d, file):
     tool("tools/make-debian-disk", base)
     subprocess.run(["cp", "--sparse=always", "--reflink=auto", base, disk], check=True)
     with Machine("--disk", disk + ",bus=virtio", "--memory", "512M", "--qmp", "unix:" + d.qmp(0)) as m:
-        m.expect(r"login: ", 600)
-        m.send("root")
-        m.expect(r"# $", 60)
-        m.run("stty -echo; export TERM=dumb PAGER=cat")
+        m.login()
         m.run("systemctl is-system-running --wait || true", 300)
         save(m, d.qmp(0), file)
 

@@ -22,10 +22,7 @@ def boot_files(disk, folder):
 
 
 def login(m, kind, console):
-    m.expect(r"login: ", 600)
-    m.send("root")
-    m.expect(r"# $", 60)
-    m.run("stty -echo; export TERM=dumb PAGER=cat")
+    m.login()
     m.run("grep -qx %s /sys/hypervisor/guest_type && grep -qE '^/dev/xvda1 / ext4' /proc/mounts && ! ls /dev/sd?" % kind)
     m.run("[ $(readlink /sys/class/net/e*0*/device/driver | sed s,.*/,,) = vif ]")
     m.run("for i in $(seq 30); do ip -4 -o addr | grep -q 10.0.2.15 && break; sleep 1; done; ip -4 -o addr | grep 10.0.2.15", 90)
@@ -47,10 +44,10 @@ def debian(mode, cpus):
                      "root=/dev/xvda1 rw console=" + console, "--cpus", cpus, "--memory", "1G", "--disk", disk, "--net", "user",
                      "--qmp", "unix:" + qmp) as m:
             login(m, kind, console)
-            m.run("dd if=/dev/urandom of=/root/file bs=1M count=8 2>/dev/null; sha256sum /root/file > /root/sum", 120)
+            m.write_file()
             Qmp(qmp).cmd("x-xen-shutdown", reason="reboot")
             login(m, kind, console)
-            m.run("cd /root && sha256sum -c sum", 120)
+            m.check_file()
             Qmp(qmp).cmd("x-xen-shutdown", reason="poweroff")
             m.expect(r"Power down|reboot: System halted", 120)
             m.finish(0, 60)
