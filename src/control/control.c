@@ -342,8 +342,8 @@ int control_open(struct control **out, const struct control_machine *m, struct e
     control_add(c, control_input_commands, control_input_command_count);
     control_add(c, control_save_commands, control_save_command_count);
     control_input_open(c);
-    m->vm->notify = on_vm_event;
-    m->vm->notify_opaque = c;
+    c->watcher = (struct vm_watcher){.fn = on_vm_event, .opaque = c};
+    vm_watch(m->vm, &c->watcher);
     *out = c;
     return 0;
 }
@@ -376,7 +376,7 @@ void control_close(struct control *c)
 {
     if (!c)
         return;
-    c->m.vm->notify = NULL;
+    vm_unwatch(c->m.vm, &c->watcher);
     for (unsigned i = 0; i < c->nsockets; i++) {
         loop_fd_del(c->m.vm->loop, &c->socket[i].watch);
         close(c->socket[i].watch.fd);

@@ -38,7 +38,6 @@ struct control_machine {
     struct input *input;     /* NULL = no keyboard */
 };
 
-/* Hangs itself into vm->notify. */
 int control_open(struct control **out, const struct control_machine *m, struct err *e);
 /* Also listens at this path. */
 int control_listen(struct control *c, const char *path, struct err *e);

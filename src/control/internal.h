@@ -22,6 +22,7 @@ struct control_socket {
 
 struct control {
     struct control_machine m;
+    struct vm_watcher watcher;
     struct {
         const struct control_command *rows;
         unsigned n;

@@ -22,13 +22,15 @@ struct cpuid_model;
 enum run_exit {
     RUN_EVENT,   /* one of VCPU_LEAVE is raised */
     RUN_TRIPLE,  /* triple fault: the board resets the machine */
+    RUN_DEBUG,   /* a debugger's point or step; vcpu.debug says which */
     RUN_DIFFERS, /* --check: the two engines disagree; told on stderr */
     RUN_ERROR,   /* host error, told on stderr */
 };
 
 struct engine_ops {
     const char *name;
-    bool doorbells; /* it rings struct doorbell of regions (core/bus.h) */
+    bool debug_registers; /* a debugger's points are the processor's own: debug_registers() <= 4 */
+    bool doorbells;       /* it rings struct doorbell of regions (core/bus.h) */
     struct engine *(*open)(struct vm *vm, struct err *e); /* NULL on error */
     void (*close)(struct engine *en);
     /* Takes from a CPU model (cpu/cpuid.h) the features that the engine does not offer on this
@@ -44,6 +46,9 @@ struct engine_ops {
     /* While the vCPU is parked. */
     void (*get_state)(struct vcpu *v, struct cpu_state *s);
     void (*set_state)(struct vcpu *v, const struct cpu_state *s);
+    /* Linear to physical (before the A20 gate) by the vCPU's page tables, for debuggers: no side
+     * effects; false = not mapped. */
+    bool (*translate)(struct vcpu *v, u64 lin, u64 *gpa);
     /* The engine's own interface, if it has one (KVM's, --pv kvm): what its guest has besides
      * struct cpu_state, a table for each vCPU, good while that is parked.  pv() NULL: this guest
      * has none. */

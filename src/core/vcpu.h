@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/types.h"
+#include "core/debug.h"
 
 #include <pthread.h>
 
@@ -66,6 +67,7 @@ struct vcpu {
     bool asleep; /* in vcpu_wait() */
     u32 inside;  /* atomic: runs code of src/pv, and looks at its events before the guest's next */
     bool held;   /* vcpu_hold(); vm.lock */
+    struct vcpu_debug debug;
 };
 
 static inline u32 vcpu_events(const struct vcpu *v)

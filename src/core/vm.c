@@ -79,8 +79,25 @@ static void release(struct vm *vm, u32 event)
 
 static void notify(struct vm *vm, enum vm_event ev)
 {
-    if (vm->notify)
-        vm->notify(vm->notify_opaque, ev);
+    for (struct vm_watcher *w = vm->watchers, *next; w; w = next) {
+        next = w->next;
+        w->fn(w->opaque, ev);
+    }
+}
+
+void vm_watch(struct vm *vm, struct vm_watcher *w)
+{
+    w->next = vm->watchers;
+    vm->watchers = w;
+}
+
+void vm_unwatch(struct vm *vm, struct vm_watcher *w)
+{
+    for (struct vm_watcher **p = &vm->watchers; *p; p = &(*p)->next)
+        if (*p == w) {
+            *p = w->next;
+            return;
+        }
 }
 
 static void park(struct vm *vm)
@@ -202,7 +219,7 @@ static bool may_run(struct vcpu *v)
     bool go;
 
     pthread_mutex_lock(&vm->lock);
-    while ((vm->hold || v->held) && !vm->stopping)
+    while ((vm->hold || v->held || v->debug.stopped) && !vm->stopping)
         pthread_cond_wait(&vm->changed, &vm->lock);
     go = !vm->stopping;
     if (go)
@@ -221,6 +238,15 @@ void vcpu_hold(struct vcpu *v, bool held)
         vcpu_raise(v, VCPU_HELD);
     else
         vcpu_lower(v, VCPU_HELD);
+}
+
+/* Stays outside until the debugger lets it go on. */
+static void debug_stop(struct vcpu *v)
+{
+    pthread_mutex_lock(&v->vm->lock);
+    v->debug.stopped = true;
+    pthread_mutex_unlock(&v->vm->lock);
+    v->vm->debug.stopped(v->vm->debug.opaque);
 }
 
 static void has_left(struct vm *vm)
@@ -250,6 +276,8 @@ static void *vcpu_thread(void *opaque)
 
         if (why == RUN_TRIPLE)
             shut_down(v);
+        else if (why == RUN_DEBUG)
+            debug_stop(v);
         else if (why != RUN_EVENT)
             vm_request_end(vm, VM_FAILED, 0);
         has_left(vm);
@@ -303,10 +331,12 @@ bool vm_memory_damaged(const struct vm *vm)
 
 enum vm_end vm_run(struct vm *vm)
 {
-    if (vm->restored)
-        vm_resume(vm);
-    else
+    if (vm->start_paused)
+        vm_pause(vm);
+    if (!vm->restored)
         vm_reset_now(vm);
+    else if (!vm->start_paused)
+        vm_resume(vm);
     if (start_vcpus(vm))
         vm_request_end(vm, VM_FAILED, 0);
     loop_run(vm->loop);

@@ -15,6 +15,7 @@
 #include "base/trace.h"
 #include "base/types.h"
 #include "core/bus.h"
+#include "core/debug.h"
 #include "core/engine.h"
 #include "core/mem.h"
 #include "core/pv.h"
@@ -38,6 +39,13 @@ enum vm_event {
     VM_EVENT_PAUSE,  /* vm_pause() is through */
     VM_EVENT_RESUME, /* vm_resume() */
     VM_EVENT_END,    /* vm->end says why; the vCPUs still run */
+};
+
+/* One who watches; lives in its owner. */
+struct vm_watcher {
+    void (*fn)(void *opaque, enum vm_event ev); /* on the loop's thread, no lock held */
+    void *opaque;
+    struct vm_watcher *next; /* the machine's own */
 };
 
 enum irqchip {
@@ -87,9 +95,8 @@ struct vm {
     void *board;
     bool no_reboot;
 
-    /* May be NULL; on the loop's thread, no lock held. */
-    void (*notify)(void *opaque, enum vm_event ev);
-    void *notify_opaque;
+    struct vm_watcher *watchers; /* vm_watch() */
+    struct debug debug;          /* what a debugger wants */
 
     struct loop_job reset_job;
     bool reset_wanted; /* atomic */
@@ -98,12 +105,13 @@ struct vm {
 
     pthread_mutex_t lock; /* guards what follows; a leaf lock */
     pthread_cond_t changed;
-    unsigned running; /* vCPU threads inside run() */
-    bool hold;        /* vCPUs stay outside run() */
-    bool stopping;    /* vCPU threads end */
-    bool paused;      /* the loop's thread only */
-    s64 paused_at;    /* ns since 1970 UTC, valid while paused */
-    bool restored;    /* vm_run() goes on from a loaded state instead of a reset */
+    unsigned running;  /* vCPU threads inside run() */
+    bool hold;         /* vCPUs stay outside run() */
+    bool stopping;     /* vCPU threads end */
+    bool paused;       /* the loop's thread only */
+    s64 paused_at;     /* ns since 1970 UTC, valid while paused */
+    bool restored;     /* vm_run() goes on from a loaded state instead of a reset */
+    bool start_paused; /* vm_run() waits for vm_resume() */
 };
 
 /* Memory, buses, clock, loop; no processors yet.  ram_size: bytes, a multiple of 1 MiB. */
@@ -121,6 +129,10 @@ enum vm_end vm_run(struct vm *vm);
 bool vm_memory_damaged(const struct vm *vm);
 /* Stops threads, closes everything that vm_init() and vm_open_cpus() opened. */
 void vm_destroy(struct vm *vm);
+
+/* On the loop's thread, or before it runs. */
+void vm_watch(struct vm *vm, struct vm_watcher *w);
+void vm_unwatch(struct vm *vm, struct vm_watcher *w);
 
 /* From any thread, also a vCPU's inside a device callback: takes effect soon, does not wait. */
 void vm_request_reset(struct vm *vm);

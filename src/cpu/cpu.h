@@ -108,6 +108,8 @@ struct cpu {
     bool code_changed; /* this instruction wrote to a PAGE_CODE page: cached code is stale */
     bool leave;        /* the run loop must look at modes and events before the next instruction:
                           set by whatever changes mode, CPL, IF, paging, TF, breakpoints */
+    u8 debug;          /* a debugger's: cpu/stops.h */
+    u32 debug_gen;     /* debug.gen when the TLB was last flushed for it */
     u32 pauses;        /* PAUSE instructions, for giving way now and then */
     u64 insn_count;    /* instructions begun, for --stats and bisecting */
 

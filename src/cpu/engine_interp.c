@@ -87,6 +87,11 @@ static void interp_set_state(struct vcpu *v, const struct cpu_state *s)
     cpu_derive(c);
 }
 
+static bool interp_translate(struct vcpu *v, u64 lin, u64 *gpa)
+{
+    return mmu_debug_translate(&v->e->cpu, lin, gpa);
+}
+
 static void interp_print_stats(struct engine *en, FILE *f)
 {
     for (unsigned i = 0; i < en->vm->ncpus; i++) {
@@ -106,5 +111,6 @@ const struct engine_ops engine_interp = {
     .kick = interp_kick,
     .get_state = interp_get_state,
     .set_state = interp_set_state,
+    .translate = interp_translate,
     .print_stats = interp_print_stats,
 };

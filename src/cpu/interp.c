@@ -9,7 +9,7 @@
  * it was decoded from, so data beside code costs a memcmp and not a new decode.
  *
  * Instructions that cross a page, lie outside the memfd, or run under TF, RF, code breakpoints or
- * an interrupt shadow go one by one through step().
+ * an interrupt shadow go one by one through step(); so do those of a page with a debugger's stop.
  *
  * Events and `leave` are looked at between blocks, `leave` after each instruction.
  */
@@ -20,6 +20,7 @@
 #include "cpu/ops.h"
 #include "cpu/ring3.h"
 #include "cpu/segment.h"
+#include "cpu/stops.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -78,11 +79,6 @@ void icache_free(struct icache *ic)
 
 /* ------------------------------------------------ fetching -- */
 
-static u64 code_linear(const struct cpu *c)
-{
-    return c->code == CODE64 ? c->s.rip : (u32)(c->s.seg[CS].base + c->s.rip);
-}
-
 static bool offered(const struct cpu *c, const struct insn *i)
 {
     u16 f = op_rows[i->row].feature;
@@ -97,7 +93,7 @@ static bool offered(const struct cpu *c, const struct insn *i)
 static unsigned fetch_bytes(struct cpu *c, u8 *buf, unsigned have, unsigned wanted)
 {
     for (; have < wanted; have++) {
-        u64 lin = code_linear(c) + have, off;
+        u64 lin = cpu_code_linear(c) + have, off;
         if (c->code != CODE64) {
             if (c->s.rip + have > c->s.seg[CS].limit)
                 cpu_gp(c, 0);
@@ -119,7 +115,7 @@ static void fetch(struct cpu *c, struct insn *i)
 
     for (;;) {
         /* up to the page's end at once; then byte by byte, since each may fault */
-        u64 lin = code_linear(c);
+        u64 lin = cpu_code_linear(c);
         unsigned in_page = PAGE_SIZE - (unsigned)(lin & PAGE_MASK);
         unsigned wanted = have < in_page ? min(in_page, (unsigned)INSN_MAX) : have + 1;
         if (c->code != CODE64 && c->s.rip <= c->s.seg[CS].limit)
@@ -192,7 +188,7 @@ static bool block_build(struct cpu *c, struct block *b, u64 off, const u8 *hva)
 static const struct block *block_find(struct cpu *c)
 {
     const struct mem *m = &c->vm->mem;
-    u64 lin = code_linear(c), off;
+    u64 lin = cpu_code_linear(c), off;
     const u8 *hva = tlb_lookup(&c->tlbs[c->mmu_idx], lin, 1, TLB_EXEC);
 
     if (likely(hva)) {
@@ -202,7 +198,7 @@ static const struct block *block_find(struct cpu *c)
             cpu_gp(c, 0);
         hva = mmu_code(c, lin, &off);
     }
-    if (unlikely(!hva || off >= m->size))
+    if (unlikely(!hva || off >= m->size) || stops_in_page(c, lin))
         return NULL;
     struct block *b = block_slot(c->icache, off, c->code);
     if (likely(b->ram_off == off && b->mode == c->code)) {
@@ -255,7 +251,7 @@ static void step(struct cpu *c)
     struct insn i;
 
     if ((c->s.dr[7] & 0xff) && !rf)
-        debug_check_fetch(c, code_linear(c));
+        debug_check_fetch(c, cpu_code_linear(c));
     fetch(c, &i);
     c->s.int_shadow = false;
     c->dr6_pending = 0;
@@ -410,6 +406,21 @@ static void serve_requests(struct cpu *c, u32 ev)
         vcpu_lower(c->vcpu, VCPU_CALL);
 }
 
+/* The debugger's single instruction; events wait unless they are wanted or wake the processor.
+ * True when it is done. */
+static bool debug_step(struct cpu *c, u32 ev)
+{
+    if (c->s.halted || c->s.wait_sipi) {
+        if (!cpu_sleep(c))
+            return false;
+        cpu_take_event(c);
+    } else if (!c->vcpu->debug.step_irqs || !ev || !cpu_take_event(c)) {
+        step(c);
+    }
+    stops_step_done(c);
+    return true;
+}
+
 bool cpu_sleep(struct cpu *c)
 {
     for (;;) {
@@ -433,7 +444,7 @@ static bool look_around(struct cpu *c, u32 ev)
 {
     c->leave = false;
     c->code_changed = false;
-    if (c->triple_fault || (ev & EV_LEAVE))
+    if (c->triple_fault || (ev & EV_LEAVE) || (c->debug & CPU_STOPPED))
         return false;
     if (unlikely(c->dr6_pending)) {
         u64 dr6 = c->dr6_pending;
@@ -441,6 +452,10 @@ static bool look_around(struct cpu *c, u32 ev)
         debug_trap(c, dr6); /* a task switch to a TSS with its T bit set */
     }
     serve_requests(c, ev);
+    if (unlikely(c->debug & CPU_STEP)) {
+        c->leave = true;
+        return debug_step(c, ev);
+    }
     if (c->s.halted || c->s.wait_sipi) {
         if (!cpu_sleep(c))
             return false;
@@ -450,6 +465,8 @@ static bool look_around(struct cpu *c, u32 ev)
     }
     if (ev && cpu_take_event(c))
         return true; /* a mode may have changed: look again */
+    if (stops_here(c))
+        return false;
     if (cpu_must_step(c)) {
         c->leave = true;
         step(c);
@@ -459,19 +476,29 @@ static bool look_around(struct cpu *c, u32 ev)
 
 catches_exceptions enum run_exit interp_run(struct cpu *c)
 {
-    if (__builtin_setjmp(c->unwind))
+    stops_begin(c);
+    if (c->debug & CPU_STEP)
+        c->leave = true;
+    if (__builtin_setjmp(c->unwind)) {
         exception_deliver(c);
+        stops_step_done(c);
+        c->leave |= !!c->debug;
+    }
     for (;;) {
         u32 ev = vcpu_events(c->vcpu);
         if (unlikely(c->leave || ev)) {
             if (!look_around(c, ev))
-                return c->triple_fault ? RUN_TRIPLE : RUN_EVENT;
+                return c->triple_fault          ? RUN_TRIPLE
+                       : c->debug & CPU_STOPPED ? RUN_DEBUG
+                                                : RUN_EVENT;
             if (c->leave)
                 continue;
         }
         const struct block *b = block_find(c);
         if (likely(b))
             block_run(c, b);
+        else if (stops_here(c))
+            return RUN_DEBUG;
         else
             step(c);
     }

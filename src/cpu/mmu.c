@@ -12,6 +12,7 @@
 #include "cpu/mmu.h"
 
 #include "cpu/ring3.h"
+#include "cpu/stops.h"
 
 #include <string.h>
 
@@ -407,8 +408,11 @@ static void tlb_fill(struct cpu *c, u64 lin, unsigned idx, const struct walk *w,
     if (e->tag[TLB_READ] != page && e->tag[TLB_WRITE] != page && e->tag[TLB_EXEC] != page)
         tlb_note(&c->tlbs[idx], tlb_index(lin), w->global || ring3_stays(c, lin, idx));
     e->host = p->hva - (lin & PAGE_MASK);
-    e->tag[TLB_READ] = rights_ok(c, w, 0, idx) ? page : none;
-    e->tag[TLB_WRITE] = write ? page : none;
+    bool watched =
+        unlikely(c->debug & CPU_WATCHES) &&
+        debug_watches(&c->vm->debug, page, PAGE_SIZE, BIT(DEBUG_READ) | BIT(DEBUG_WRITE));
+    e->tag[TLB_READ] = rights_ok(c, w, 0, idx) && !watched ? page : none;
+    e->tag[TLB_WRITE] = write && !watched ? page : none;
     e->tag[TLB_EXEC] = rights_ok(c, w, PF_I, idx) ? page : none;
     if (w->page_shift > 22)
         c->tlb_huge = true;
@@ -535,6 +539,8 @@ static unsigned bytes_in_page(u64 lin)
 /* Data breakpoints and alignment checks: why c->tlb is the one that is never filled. */
 static void slow_checks(struct cpu *c, u64 lin, unsigned size, bool write)
 {
+    if (unlikely(c->debug & CPU_WATCHES))
+        stops_look_at(c, lin, size, write);
     if (c->tlb != &c->tlbs[MMU_SLOW])
         return;
     for (unsigned i = 0; i < 4; i++) {
@@ -667,6 +673,8 @@ void *mmu_rmw(struct cpu *c, u64 lin, unsigned size)
         return q;
     if (size > bytes_in_page(lin))
         return NULL;
+    if (unlikely(c->debug & CPU_WATCHES))
+        stops_look_at(c, lin, size, false);
     slow_checks(c, lin, size, true);
     struct place p = translate(c, lin, PF_W, c->mmu_idx);
     if (!p.hva || p.hva != p.whva)
@@ -824,6 +832,8 @@ bool mmu_debug_translate(struct cpu *c, u64 lin, u64 *gpa)
 {
     struct walk w;
 
+    if (c->long_mode && !canonical(lin))
+        return false;
     if (walk(c, lin, 0, MMU_KERNEL_AC, false, &w) != WALK_OK)
         return false;
     *gpa = w.gpa;

@@ -16,6 +16,7 @@
 #include "core/stats.h"
 #include "cpu/interp.h"
 #include "cpu/mmu.h"
+#include "cpu/stops.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -220,6 +221,8 @@ static int take_events(struct engine_vcpu *k)
     int r = 0;
 
     k->run->request_interrupt_window = 0;
+    if (unlikely(k->c.debug & CPU_STEP) && !sleeping && !v->debug.step_irqs)
+        return 0; /* a debugger's step goes first */
     if (!k->en->split &&
         (ev & (VCPU_INIT | VCPU_SIPI) || (sleeping && (ev & VCPU_NMI || !k->ready))))
         r = kvm_fetch(k);
@@ -250,10 +253,15 @@ static void interpret(struct engine_vcpu *k, unsigned n)
         if (ev & EV_LEAVE)
             break;
         serve_requests(k, ev);
-        if (ev && !k->en->split && cpu_take_event(c))
+        if (ev && !k->en->split && !(c->debug & CPU_STEP) && cpu_take_event(c))
             continue;
+        if (stops_here(c))
+            break;
         interp_step(c);
         k->stats.interpreted++;
+        stops_step_done(c);
+        if (unlikely(c->debug & CPU_STOPPED))
+            break;
     }
 }
 
@@ -323,10 +331,13 @@ static enum run_exit loop(struct engine_vcpu *k)
 
     if (unpark(k->en))
         return RUN_ERROR;
+    stops_begin(c);
     for (;;) {
         u32 ev = vcpu_events(c->vcpu);
         if (k->here && c->triple_fault)
             return RUN_TRIPLE;
+        if (unlikely(c->debug & CPU_STOPPED))
+            return RUN_DEBUG;
         if (ev & EV_LEAVE)
             return RUN_EVENT;
         serve_requests(k, ev);
@@ -346,7 +357,10 @@ static enum run_exit loop(struct engine_vcpu *k)
         }
         if (k->here && kvm_put(k))
             return RUN_ERROR;
+        if (unlikely(c->debug || k->guest_debug) && !k->completes && kvm_debug_set(k))
+            return RUN_ERROR;
         switch (enter(k)) {
+        case STOPPED:
         case GO_ON:
             k->stretch = STRETCH_MIN;
             break;
@@ -510,6 +524,11 @@ static void engine_set_state(struct vcpu *v, const struct cpu_state *s)
     cpu_derive(&k->c);
 }
 
+static bool engine_translate(struct vcpu *v, u64 lin, u64 *gpa)
+{
+    return !kvm_fetch(v->e) && mmu_debug_translate(&v->e->c, lin, gpa);
+}
+
 static void *engine_pv(struct vcpu *v)
 {
     return v->e->en->pv ? &v->e->pv : NULL;
@@ -557,6 +576,7 @@ static void engine_print_stats(struct engine *en, FILE *f)
 
 const struct engine_ops engine_kvm = {
     .name = "kvm",
+    .debug_registers = true,
     .doorbells = true,
     .open = engine_open,
     .close = engine_close,
@@ -567,6 +587,7 @@ const struct engine_ops engine_kvm = {
     .kick = engine_kick,
     .get_state = engine_get_state,
     .set_state = engine_set_state,
+    .translate = engine_translate,
     .park = engine_park,
     .pv_state = &kvm_pv_state,
     .pv = engine_pv,

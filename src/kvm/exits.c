@@ -113,6 +113,9 @@ enum kvm_after kvm_after_exit(struct engine_vcpu *k)
     case KVM_EXIT_IRQ_WINDOW_OPEN:
         k->stats.window++;
         return GO_ON;
+    case KVM_EXIT_DEBUG:
+        k->stats.other++;
+        return kvm_on_debug(k);
     case KVM_EXIT_IOAPIC_EOI:
         k->stats.eoi++;
         kvm_apics_eoi(k->en, k->run->eoi.vector);

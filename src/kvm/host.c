@@ -128,6 +128,8 @@ static int open_machine(struct engine *en, struct err *e)
 #ifdef KVM_CAP_EXIT_ON_EMULATION_FAILURE
     enable(en, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1); /* as good without: then it is #UD */
 #endif
+    en->block_irq =
+        ioctl(en->kvm, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_BLOCKIRQ;
     return kvm_filter_msrs(en, e);
 }
 

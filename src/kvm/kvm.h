@@ -53,7 +53,8 @@ struct engine {
     u64 xcr0;        /* what KVM can keep of XCR0 */
     bool tsc_offset; /* KVM_VCPU_TSC_CTRL is there */
     bool tsc_aux;
-    bool split; /* local APICs in the kernel: apic.c */
+    bool block_irq; /* KVM_GUESTDBG_BLOCKIRQ is there */
+    bool split;     /* local APICs in the kernel: apic.c */
     struct lapic_bus *apics;
     bool apics_inside; /* changes with the lock held */
     u32 pv;            /* features of KVM's interface that the guest is told of; 0 = none */
@@ -93,7 +94,8 @@ struct engine_vcpu {
     bool completes; /* KVM_RUN must be called once more to finish the exit in hand */
     bool ready;     /* KVM_INTERRUPT is allowed now */
     bool cpuid_set;
-    bool pv_new; /* pv is to be given to KVM before it runs */
+    bool guest_debug; /* KVM_SET_GUEST_DEBUG is on */
+    bool pv_new;      /* pv is to be given to KVM before it runs */
     struct kvm_pv pv;
     bool tsc_known;
     u64 tsc;          /* the offset that KVM has been given, if tsc_known */
@@ -110,7 +112,7 @@ void kvm_set_tsc(struct engine_vcpu *k);
 /* Signal that makes KVM_RUN come back; blocked outside it. */
 int kvm_kick_signal(void);
 /* What is to be done after an exit. */
-enum kvm_after { GO_ON, INTERPRET, TRIPLE, FAILED };
+enum kvm_after { GO_ON, INTERPRET, STOPPED, TRIPLE, FAILED };
 
 /* ---- exits.c: why KVM_RUN came back ---- */
 
@@ -122,6 +124,13 @@ enum kvm_after kvm_on_failure(struct engine_vcpu *k);
 void kvm_complete(struct engine_vcpu *k);
 /* A write of up to 8 bytes, to memory too (read-only slots). */
 void kvm_mmio_write(struct vm *vm, u64 gpa, const u8 *data, unsigned len);
+
+/* ---- guestdebug.c: a debugger's points ---- */
+
+/* Tells KVM of them, before KVM_RUN. */
+int kvm_debug_set(struct engine_vcpu *k);
+/* KVM_RUN came back for one: fills vcpu.debug. */
+enum kvm_after kvm_on_debug(struct engine_vcpu *k);
 
 /* ---- apic.c: local APICs in the kernel ---- */
 

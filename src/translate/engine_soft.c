@@ -8,6 +8,7 @@
 #include "core/stats.h"
 #include "cpu/exception.h"
 #include "cpu/interp.h"
+#include "cpu/stops.h"
 #include "translate/soft.h"
 #include "translate/trans.h"
 
@@ -126,14 +127,39 @@ static bool look_around(struct soft *sc, enum run_exit *why)
     }
     if (ev & VCPU_CALL)
         vcpu_lower(c->vcpu, VCPU_CALL);
-    if (c->s.halted || c->s.wait_sipi) {
-        if (!cpu_sleep(c)) {
-            *why = RUN_EVENT;
-            return false;
-        }
+    bool slept = c->s.halted || c->s.wait_sipi;
+    if (slept && !cpu_sleep(c)) {
+        *why = RUN_EVENT;
+        return false;
     }
-    cpu_take_event(c);
+    /* a debugger's step goes before events, but for what wakes the processor */
+    if (unlikely(c->debug & CPU_STEP) && !slept && !c->vcpu->debug.step_irqs)
+        return true;
+    if (cpu_take_event(c) || slept)
+        stops_step_done(c);
     return true;
+}
+
+/* With a debugger's points or steps; true: the vCPU is to leave. */
+static bool debug_turn(struct soft *sc)
+{
+    struct cpu *c = &sc->c;
+
+    if (c->debug & CPU_STOPPED)
+        return true;
+    if (c->s.halted || c->s.wait_sipi)
+        return false;
+    if (c->debug & CPU_STEP) {
+        interp_step(c);
+        stops_step_done(c);
+    } else if (stops_here(c)) {
+        return true;
+    } else if (stops_in_page(c, cpu_code_linear(c))) {
+        interp_step(c);
+    } else {
+        soft_turn(sc);
+    }
+    return c->debug & CPU_STOPPED;
 }
 
 void soft_turn(struct soft *sc)
@@ -171,8 +197,12 @@ static enum run_exit soft_loop(struct soft *sc)
         if (!look_around(sc, &why))
             return why;
         take_writes(sc);
-        if (!c->s.halted && !c->s.wait_sipi)
+        if (unlikely(c->debug)) {
+            if (debug_turn(sc))
+                return RUN_DEBUG;
+        } else if (!c->s.halted && !c->s.wait_sipi) {
             soft_turn(sc);
+        }
         if (unlikely(sc->differs))
             return RUN_DIFFERS;
     }
@@ -183,6 +213,7 @@ static enum run_exit engine_run(struct vcpu *v)
     struct soft *sc = &v->e->soft;
 
     soft_bind(sc);
+    stops_begin(&sc->c);
     enum run_exit why = soft_loop(sc);
     sc->running = false;
     return why;
@@ -306,6 +337,11 @@ static void engine_set_state(struct vcpu *v, const struct cpu_state *s)
     cpu_derive(c);
 }
 
+static bool engine_translate(struct vcpu *v, u64 lin, u64 *gpa)
+{
+    return mmu_debug_translate(&v->e->soft.c, lin, gpa);
+}
+
 /* What the interpreter did most. */
 static void print_ops(struct engine *en, FILE *f)
 {
@@ -366,5 +402,6 @@ const struct engine_ops engine_soft = {
     .kick = engine_kick,
     .get_state = engine_get_state,
     .set_state = engine_set_state,
+    .translate = engine_translate,
     .print_stats = engine_print_stats,
 };

@@ -10,6 +10,7 @@
 #include "cpu/interp.h"
 #include "cpu/ops.h"
 #include "cpu/ring3.h"
+#include "cpu/stops.h"
 #include "translate/soft.h"
 
 /* ------------------------------------------------------------ state -- */
@@ -138,7 +139,7 @@ u32 soft_cpage(struct soft *sc, u64 rip)
 
     if (likely(x && sc->cpages[x].vpage == rip >> PAGE_SHIFT && sc->cpages[x].key == sc->key))
         return x;
-    if (!canonical(rip))
+    if (!canonical(rip) || stops_in_page(c, rip))
         return 0;
     struct tlb *tlb = &c->tlbs[c->mmu_idx];
     const u8 *p = tlb_lookup(tlb, rip, 1, TLB_EXEC);

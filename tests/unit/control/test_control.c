@@ -265,7 +265,7 @@ static void test_events(void **state)
     say(fd, "{\"execute\": \"quit\"}");
     expect(fd, "return");
     assert_int_equal(vm.end, VM_QUIT);
-    vm.notify(vm.notify_opaque, VM_EVENT_END);
+    vm.watchers->fn(vm.watchers->opaque, VM_EVENT_END);
     expect(fd, "{\"guest\": false, \"reason\": \"host-qmp-quit\"}");
     close(fd);
     close(other);
