@@ -242,7 +242,20 @@ static int read_regions(struct img *im, struct err *e)
 struct items {
     u8 params[8], size[8], id[16], logical[4], physical[4];
     unsigned found; /* a bit each */
+    struct {
+        u32 at, len;
+    } place[6];
 };
+
+/* Of two items in the same bytes one would change with the other. */
+static bool overlaps(const struct items *it, u32 at, u32 len)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(it->place); i++)
+        if (it->found & BIT(i) && at < it->place[i].at + it->place[i].len &&
+            it->place[i].at < at + len)
+            return true;
+    return false;
+}
 
 static int read_item(struct img *im, const u8 *entry, struct items *it, struct err *e)
 {
@@ -269,7 +282,11 @@ static int read_item(struct img *im, const u8 *entry, struct items *it, struct e
             return err_set(e, EINVAL, "metadata item %s: offset %u or length %u", id, at, len);
         if (it->found & BIT(i))
             return err_set(e, EINVAL, "metadata item %s is there twice", id);
+        if (overlaps(it, at, len))
+            return err_set(e, EINVAL, "metadata item %s: offset %u is inside another", id, at);
         it->found |= BIT(i);
+        it->place[i].at = at;
+        it->place[i].len = len;
         if (i == 1)
             s->size_item = s->meta + at;
         if (!known[i].to) {

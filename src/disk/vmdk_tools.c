@@ -92,6 +92,31 @@ static int clear_tail(struct img *im, struct vmdk_extent *v)
     return file_zero(v->file, (u64)entry * VMDK_SECTOR + in, v->grain - in);
 }
 
+/* And so may entries of grains behind it, which no check looks at; they come into use up to size.
+ */
+static int clear_entries(struct img *im, struct vmdk_extent *v, u64 size)
+{
+    u64 n = (v->size + v->grain - 1) / v->grain, end = (size + v->grain - 1) / v->grain;
+    int r = 0;
+
+    end = min(end, (u64)v->gds * v->gtes);
+    while (n < end && !r) {
+        u32 entry = 0;
+
+        if (!v->gd[n / v->gtes]) {
+            n = (n / v->gtes + 1) * v->gtes;
+            continue;
+        }
+        r = vmdk_get_grain(im, v, v->start + n * v->grain, &entry);
+        if (!r && entry)
+            r = vmdk_set_grain(im, v, v->start + n * v->grain, 0);
+        if (!r && im->full)
+            r = settle(im);
+        n++;
+    }
+    return r;
+}
+
 /* One sector, the header, refers to the new directories. */
 static int grow_sparse(struct img *im, struct vmdk_extent *v, u64 size)
 {
@@ -99,6 +124,8 @@ static int grow_sparse(struct img *im, struct vmdk_extent *v, u64 size)
     u32 gds = (u32)((size + covers - 1) / covers);
     int r = clear_tail(im, v);
 
+    if (!r)
+        r = clear_entries(im, v, size);
     if (!r)
         r = settle(im);
     if (!r && gds > v->gds)
