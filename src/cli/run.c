@@ -13,6 +13,7 @@
 #include "control/control.h"
 #include "control/place.h"
 #include "core/lazymem.h"
+#include "gdb/gdb.h"
 #include "kvm/trial.h"
 #include "ui/chardev.h"
 #include "ui/display_text.h"
@@ -34,6 +35,7 @@ struct run {
     struct display_text *text;
     struct input input;
     struct control *control;
+    struct gdb *gdb;
     struct vnc *vnc;
     struct tap *tap; /* on the first serial port, for the web console */
     struct web *web;
@@ -231,7 +233,7 @@ static int open_control(struct run *r, struct err *e)
         m.input = &r->input;
     }
     int ret = 0;
-    if (!c->have_name && !c->nqmps)
+    if (!c->have_name && !c->nqmps && !c->have_gdb)
         return open_vnc(r, e);
     ret = control_open(&r->control, &m, e);
     if (!ret && c->have_name && control_listen_name(r->control, c->m.name, e))
@@ -239,6 +241,8 @@ static int open_control(struct run *r, struct err *e)
     for (unsigned i = 0; !ret && i < c->nqmps; i++)
         if (control_listen(r->control, c->qmp[i], e))
             ret = err_prefix(e, "--qmp");
+    if (!ret && c->have_gdb && gdb_open(&r->gdb, &r->vm, r->control, &c->gdb, e))
+        ret = err_prefix(e, "--gdb");
     return ret ? ret : open_vnc(r, e);
 }
 
@@ -315,6 +319,7 @@ static void close_machine(struct run *r)
 {
     web_close(r->web);
     vnc_close(r->vnc);
+    gdb_close(r->gdb);
     control_close(r->control);
     display_text_close(r->text);
     if (r->pc)

@@ -293,6 +293,9 @@ static int take_option(void *opaque, int id, const char *arg, struct err *e)
     case OPT_CHECK:
         c->check = true;
         return 0;
+    case OPT_GDB:
+        c->have_gdb = true;
+        return gdb_parse(&c->gdb, arg, e);
     case OPT_STATS:
         c->stats = true;
         return 0;
@@ -361,6 +364,8 @@ static int finish(struct run_config *c, struct err *e)
         m->balloon = false; /* Xen's own is there */
     if (c->display == DISPLAY_TEXT && !m->vga)
         return err_set(e, EINVAL, "--display text needs a video card: not with --no-vga");
+    if (c->have_gdb && c->check)
+        return err_set(e, EINVAL, "--gdb stops one engine: not with --check");
     if (c->nvncs && !m->vga)
         return err_set(e, EINVAL, "--display vnc needs a video card: not with --no-vga");
     if (c->web.port && !m->vga)

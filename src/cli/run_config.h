@@ -10,6 +10,7 @@
 #include "cli/saved_options.h"
 #include "core/savefile.h"
 #include "core/vm.h"
+#include "gdb/gdb.h"
 #include "ui/vnc.h"
 #include "ui/web.h"
 
@@ -28,6 +29,8 @@ struct run_config {
     struct vnc_config vnc[RUN_VNC_MAX];
     unsigned nvncs;
     struct web_config web; /* port 0 = none */
+    struct gdb_config gdb;
+    bool have_gdb;
     const char *screenshot;
     const char *serial[MACHINE_SERIALS_MAX]; /* NULL = not given */
     const char *console;

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Packets by their first letter, but for queries (query.c).  What is not known gets the empty
+ * answer, as the protocol wants it; errors are errno's numbers.  The machine is paused while any of
+ * this runs.
+ */
+#include "gdb/internal.h"
+
+#include <string.h>
+
+static struct vcpu *vcpu_of(struct gdb_session *s)
+{
+    return &s->vm->vcpu[s->cpu];
+}
+
+static struct cpu_state *fetch(struct gdb_session *s)
+{
+    s->vm->engine->get_state(vcpu_of(s), s->state);
+    return s->state;
+}
+
+static u8 task_priority(struct gdb_session *s)
+{
+    const struct vcpu_intc *ic = &vcpu_of(s)->intc;
+
+    return ic->get_tpr ? ic->get_tpr(ic->opaque) : 0;
+}
+
+/* ---------------------------------------------------------------- registers -- */
+
+static void read_registers(struct gdb_session *s)
+{
+    const struct cpu_state *st = fetch(s);
+    u8 buf[GDB_REG_BYTES_MAX], cr8 = task_priority(s);
+
+    gdb_begin(&s->out);
+    for (unsigned i = 0; i < gdb_regs_general(s->regs); i++) {
+        gdb_reg_read(s->regs, i, st, cr8, buf);
+        gdb_hex(&s->out, buf, gdb_reg_size(s->regs, i));
+    }
+    gdb_session_send(s);
+}
+
+static void read_register(struct gdb_session *s, const char *text)
+{
+    u8 buf[GDB_REG_BYTES_MAX];
+    u64 n;
+
+    if (!gdb_number(&text, &n) || n >= gdb_regs_count(s->regs)) {
+        gdb_reply(s, "E22");
+        return;
+    }
+    gdb_reg_read(s->regs, (unsigned)n, fetch(s), task_priority(s), buf);
+    gdb_begin(&s->out);
+    gdb_hex(&s->out, buf, gdb_reg_size(s->regs, (unsigned)n));
+    gdb_session_send(s);
+}
+
+/* A state that no processor is in is refused as one from a damaged file is. */
+static bool give_back(struct gdb_session *s)
+{
+    struct cpu_state *st = s->state;
+
+    if (!(st->efer & EFER_LMA) || !(st->seg[CS].attr & SEG_L))
+        st->rip = (u32)st->rip;
+    if (cpu_state_desc.loaded(st, NULL))
+        return false;
+    s->vm->engine->set_state(vcpu_of(s), st);
+    return true;
+}
+
+static void write_register(struct gdb_session *s, const char *text)
+{
+    u8 buf[GDB_REG_BYTES_MAX];
+    u64 n;
+
+    if (!gdb_number(&text, &n) || *text++ != '=' || n >= gdb_regs_count(s->regs)) {
+        gdb_reply(s, "E22");
+        return;
+    }
+    unsigned size = gdb_reg_size(s->regs, (unsigned)n);
+    if (strlen(text) != 2 * size || !gdb_unhex(text, buf, size) ||
+        !gdb_reg_write(s->regs, (unsigned)n, fetch(s), buf)) {
+        gdb_reply(s, "E22");
+        return;
+    }
+    gdb_reply(s, give_back(s) ? "OK" : "E22");
+}
+
+/* All or nothing; what cannot be written must be as it is. */
+static void write_registers(struct gdb_session *s, const char *text)
+{
+    struct cpu_state *st = fetch(s);
+    u8 buf[GDB_REG_BYTES_MAX], is[GDB_REG_BYTES_MAX], cr8 = task_priority(s);
+    size_t have = strlen(text);
+
+    for (unsigned i = 0; i < gdb_regs_general(s->regs) && have; i++) {
+        unsigned size = gdb_reg_size(s->regs, i);
+        if (have < 2 * size || !gdb_unhex(text, buf, size)) {
+            gdb_reply(s, "E22");
+            return;
+        }
+        text += 2 * size;
+        have -= 2 * size;
+        gdb_reg_read(s->regs, i, st, cr8, is);
+        if (memcmp(is, buf, size) && !gdb_reg_write(s->regs, i, st, buf)) {
+            gdb_reply(s, "E22");
+            return;
+        }
+    }
+    gdb_reply(s, give_back(s) ? "OK" : "E22");
+}
+
+/* ------------------------------------------------------------------- points -- */
+
+/* Z and z: type,addr,kind. */
+static void point(struct gdb_session *s, const char *text, bool set)
+{
+    static const u8 kinds[] = {DEBUG_EXEC, DEBUG_EXEC, DEBUG_WRITE, DEBUG_READ, DEBUG_ACCESS};
+    struct debug *d = &s->vm->debug;
+    u64 type, addr, len;
+
+    if (!gdb_number(&text, &type) || *text++ != ',' || !gdb_number(&text, &addr) ||
+        *text++ != ',' || !gdb_number(&text, &len) || len > DEBUG_WATCH_LEN_MAX) {
+        gdb_reply(s, "E22");
+        return;
+    }
+    if (type >= ARRAY_SIZE(kinds)) {
+        gdb_reply(s, "");
+        return;
+    }
+    bool there = false;
+    if (set) {
+        unsigned before = d->nexec + d->nwatch;
+        there = debug_set(d, kinds[type], addr, (u32)len);
+        if (there && s->vm->engine->debug_registers && debug_registers(d) > 4 &&
+            d->nexec + d->nwatch != before) {
+            debug_remove(d, kinds[type], addr, (u32)len);
+            there = false;
+        }
+    }
+    gdb_reply(s, !set    ? (debug_remove(d, kinds[type], addr, (u32)len), "OK")
+                 : there ? "OK"
+                         : "E28");
+}
+
+/* ------------------------------------------------------------------- threads -- */
+
+/* A thread's number: -1 all, 0 any, else the vCPU; false: there is none such. */
+static bool thread(const struct gdb_session *s, const char **text, s64 *n)
+{
+    u64 v;
+
+    if (!strncmp(*text, "-1", 2)) {
+        *text += 2;
+        *n = -1;
+        return true;
+    }
+    if (!gdb_number(text, &v) || v > s->vm->ncpus)
+        return false;
+    *n = (s64)v;
+    return true;
+}
+
+static void choose_thread(struct gdb_session *s, const char *text)
+{
+    char what = *text++;
+    s64 n;
+
+    if ((what != 'g' && what != 'c') || !thread(s, &text, &n)) {
+        gdb_reply(s, "E22");
+        return;
+    }
+    if (what == 'g' && n > 0)
+        s->cpu = (unsigned)n - 1;
+    if (what == 'c')
+        s->resume_cpu = n > 0 ? (unsigned)n - 1 : s->cpu;
+    gdb_reply(s, "OK");
+}
+
+/* ----------------------------------------------------------------- going on -- */
+
+/* c and s: on from an address, perhaps. */
+static void go(struct gdb_session *s, const char *text, enum gdb_action action)
+{
+    enum gdb_action what[VM_CPUS_MAX];
+    u64 addr;
+
+    if (*text && gdb_number(&text, &addr)) {
+        s->cpu = s->resume_cpu;
+        fetch(s)->rip = addr;
+        if (!canonical(addr)) {
+            gdb_reply(s, "E22");
+            return;
+        }
+        give_back(s);
+    }
+    for (unsigned i = 0; i < VM_CPUS_MAX; i++)
+        what[i] = action == GDB_STEP ? GDB_STAY : GDB_GO;
+    if (action == GDB_STEP)
+        what[s->resume_cpu] = GDB_STEP;
+    gdb_resume(s, what);
+}
+
+/* C and S: the signal is nobody's. */
+static void go_signal(struct gdb_session *s, const char *text, enum gdb_action action)
+{
+    const char *semicolon = strchr(text, ';');
+
+    go(s, semicolon ? semicolon + 1 : "", action);
+}
+
+/* vCont;ACTION[:THREAD]...: the leftmost that fits a vCPU counts. */
+static void cont(struct gdb_session *s, const char *text)
+{
+    enum gdb_action what[VM_CPUS_MAX];
+    bool given[VM_CPUS_MAX] = {0}, any = false, interrupts = false;
+
+    for (unsigned i = 0; i < VM_CPUS_MAX; i++)
+        what[i] = GDB_STAY;
+    while (*text == ';') {
+        char c = *++text;
+        s64 n = -1;
+        text += !!c;
+        u64 signal;
+        if ((c == 'C' || c == 'S') && !gdb_number(&text, &signal))
+            c = 0;
+        if (*text == ':' && (text++, !thread(s, &text, &n)))
+            c = 0;
+        if (!c || !strchr("cCsSt", c) || (*text && *text != ';')) {
+            gdb_reply(s, "E22");
+            return;
+        }
+        enum gdb_action a = c == 't' ? GDB_STAY : c == 's' || c == 'S' ? GDB_STEP : GDB_GO;
+        interrupts |= c == 't';
+        for (unsigned i = 0; i < s->vm->ncpus; i++) {
+            bool meant = n == -1 || (n == 0 ? i == s->resume_cpu : i == (unsigned)n - 1);
+            if (!meant || given[i])
+                continue;
+            given[i] = true;
+            what[i] = a;
+            any |= a != GDB_STAY;
+        }
+    }
+    if (any)
+        gdb_resume(s, what);
+    else if (interrupts)
+        gdb_tell_stop(s);
+    else
+        gdb_reply(s, "E22");
+}
+
+/* ------------------------------------------------------------------- the end -- */
+
+static void kill(struct gdb_session *s)
+{
+    s->over = true;
+    vm_request_end(s->vm, VM_QUIT, 0);
+}
+
+static void detach(struct gdb_session *s)
+{
+    gdb_reply(s, "OK");
+    s->over = true; /* gdb_session_free() lets the machine go on */
+}
+
+static void v_command(struct gdb_session *s, const char *text)
+{
+    if (!strcmp(text, "Cont?"))
+        gdb_reply(s, "vCont;c;C;s;S;t");
+    else if (!strncmp(text, "Cont;", 5))
+        cont(s, text + 4);
+    else if (!strncmp(text, "Kill", 4)) {
+        gdb_reply(s, "OK");
+        kill(s);
+    } else
+        gdb_reply(s, "");
+}
+
+static void is_alive(struct gdb_session *s, const char *text)
+{
+    s64 n;
+
+    gdb_reply(s, thread(s, &text, &n) && n > 0 ? "OK" : "E22");
+}
+
+void gdb_command(struct gdb_session *s)
+{
+    const char *text = s->in.data + 1;
+
+    switch (s->in.data[0]) {
+    case '?':
+        gdb_tell_stop(s);
+        break;
+    case 'g':
+        read_registers(s);
+        break;
+    case 'G':
+        write_registers(s, text);
+        break;
+    case 'p':
+        read_register(s, text);
+        break;
+    case 'P':
+        write_register(s, text);
+        break;
+    case 'm':
+        gdb_memory_read(s, text);
+        break;
+    case 'x':
+        gdb_memory_read_binary(s, text);
+        break;
+    case 'M':
+        gdb_memory_write(s, text, false);
+        break;
+    case 'X':
+        gdb_memory_write(s, text, true);
+        break;
+    case 'Z':
+        point(s, text, true);
+        break;
+    case 'z':
+        point(s, text, false);
+        break;
+    case 'H':
+        choose_thread(s, text);
+        break;
+    case 'T':
+        is_alive(s, text);
+        break;
+    case 'c':
+        go(s, text, GDB_GO);
+        break;
+    case 's':
+        go(s, text, GDB_STEP);
+        break;
+    case 'C':
+        go_signal(s, text, GDB_GO);
+        break;
+    case 'S':
+        go_signal(s, text, GDB_STEP);
+        break;
+    case 'v':
+        v_command(s, text);
+        break;
+    case 'D':
+        detach(s);
+        break;
+    case 'k':
+        kill(s);
+        break;
+    case 'q':
+    case 'Q':
+        if (gdb_query(s, s->in.data))
+            break;
+        /* fall through */
+    default:
+        gdb_reply(s, "");
+        break;
+    }
+}
