@@ -177,7 +177,7 @@ int vmdk_resize(struct img *im, u64 size, struct err *e)
 
 enum { NOBODY = -1, METADATA = -2 };
 
-/* Bytes of an extent's file that a header, a directory or a table takes. */
+/* Bytes of an extent's file that a header, a descriptor, a directory or a table takes. */
 struct piece {
     u64 at, len;
 };
@@ -207,7 +207,7 @@ static int by_offset(const void *a, const void *b)
 }
 
 /* The pieces of metadata; -EUCLEAN: two of them share bytes, so no repair of one is safe. */
-static int look_at_metadata(struct vmdk_extent *v, struct slots *t)
+static int look_at_metadata(const struct vmdk *s, struct vmdk_extent *v, struct slots *t)
 {
     u64 dir = align_up((u64)v->gds * 4, VMDK_SECTOR), gt = vmdk_gt_bytes(v);
     size_t tables = 0;
@@ -218,12 +218,14 @@ static int look_at_metadata(struct vmdk_extent *v, struct slots *t)
     t->n = (file_size(v->file) + v->grain - 1) / v->grain;
     t->owner = malloc(max(t->n, 1ull) * sizeof(*t->owner));
     t->in = calloc(max(t->n, 1ull), sizeof(*t->in));
-    t->piece = malloc((tables + 3) * sizeof(*t->piece));
+    t->piece = malloc((tables + 4) * sizeof(*t->piece));
     if (!t->owner || !t->in || !t->piece)
         return -ENOMEM;
     for (u64 i = 0; i < t->n; i++)
         t->owner[i] = i * v->grain < t->overhead ? METADATA : NOBODY;
     add_piece(t, v, 0, VMDK_SECTOR);
+    if (s->embedded)
+        add_piece(t, v, s->desc_offset, s->desc_len);
     add_piece(t, v, v->gd_offset, dir);
     if (v->rgd)
         add_piece(t, v, v->rgd_offset, dir);
@@ -428,10 +430,10 @@ static int check_extent(struct img *im, struct vmdk_extent *v, struct disk_check
     bool fix = (c->repair_leaks || c->repair_all) && !v->compressed;
     struct slots t = {0};
     u64 leaks = 0, copies = c->errors_fixed, bad = c->errors;
-    int r = look_at_metadata(v, &t);
+    int r = look_at_metadata(im->s, v, &t);
 
     if (r == -EUCLEAN)
-        check_error(c, false, "directories and tables of grains overlap: not repaired");
+        check_error(c, false, "descriptor, directories and tables of grains overlap: not repaired");
     for (u32 g = 0; g < v->gds && !r; g++)
         r = check_table(im, v, &t, g, c);
     c->total += (v->size + v->grain - 1) / v->grain;
