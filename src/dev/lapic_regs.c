@@ -182,7 +182,8 @@ static bool write_register(struct lapic *l, unsigned reg, u32 val, struct lapic_
         return true;
     case REG_ICR:
         write_icr(l, val,
-                  !(val & ICR_LOGICAL) && l->icr_high >> 24 == 0xff ? LAPIC_BROADCAST : l->icr_high >> 24,
+                  !(val & ICR_LOGICAL) && l->icr_high >> 24 == 0xff ? LAPIC_BROADCAST
+                                                                    : l->icr_high >> 24,
                   fx);
         return true;
     case REG_ICR_HIGH:
