@@ -16,7 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 1 << 20, JOBS = 4, JOBS_PACKING = 8, GRAIN_MAX = 64 << 10, AHEAD = 1 << 30 };
+/* Writes of 2 MiB: what a host's page cache takes in one folio at most.  Packing keeps a processor
+ * busy with less. */
+enum { CHUNK = 2 << 20, CHUNK_PACKING = 1 << 20, JOBS = 4, JOBS_PACKING = 8 };
+enum { GRAIN_MAX = 64 << 10, AHEAD = 1 << 30 };
 
 bool mem_is_zero(const u8 *p, u64 len)
 {
@@ -254,7 +257,7 @@ int disk_copy(struct disk_copy *c, struct err *e)
                        c->to->parent ? " over a backing file" : "");
     /* Packed units are read and stored as a whole. */
     if (c->compress)
-        w.chunk = max(w.chunk, unit);
+        w.chunk = max((u64)CHUNK_PACKING, unit);
     if (c->from->fmt->inflate)
         w.chunk = max(w.chunk, min((u64)c->from->unit, (u64)2 * MIB));
     w.jobs = c->jobs ? c->jobs : c->compress ? JOBS_PACKING : JOBS;

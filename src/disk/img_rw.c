@@ -231,10 +231,12 @@ static int write_new(struct img *im, u64 off, u64 len, bool whole, const struct 
     len = off + len > end ? end - off : len;
     /* A tool's target grows without a stop.  In large units what is not written is to be a hole: no
      * more than what is written now is taken then. */
-    bool small = im->unit <= EXPECT_UNIT, all = len == end - start;
-    if (iov && room.zeroed && (small || all) && im->opt.cache == DISK_UNSAFE &&
-        room.file->ops->expect)
-        room.file->ops->expect(room.file, room.offset, end - start, small);
+    if (iov && room.zeroed && im->opt.cache == DISK_UNSAFE && room.file->ops->expect) {
+        if (im->unit <= EXPECT_UNIT)
+            room.file->ops->expect(room.file, room.offset, end - start, true);
+        else
+            room.file->ops->expect(room.file, room.offset + (off - start), len, false);
+    }
     if (iov)
         r = file_iov(room.file, BLK_WRITE, room.offset + (off - start), iov, niov, pos, len);
     else /* also where zeros are there already: the file must not end before its data does */
