@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A machine under gdb: stops, steps, watches, registers, memory, threads, interrupts, detach."""
-import os, re, signal, socket, subprocess, time
+import os, re, shutil, signal, socket, subprocess, time
 
-from .machine import Failed, Machine, PATIENCE, Scratch, Skip, TOP, WIRT, end_with_parent, tool
+from .kvm import libraries
+from .machine import CACHE, Failed, Machine, PATIENCE, Scratch, Skip, TOP, WIRT, end_with_parent, guest, initrd_with, tool
 
 SETUP = """set confirm off
 set pagination off
@@ -124,6 +125,7 @@ WANTED = [
     ("running", r"received signal SIGINT"),
     ("interrupted", r" = 1\n"),
 ]
+KVM_WANTED = [w for w in WANTED]
 
 
 def kernel(folder):
@@ -197,10 +199,7 @@ def look(engine):
                      "--gdb", place + ",wait", engine=engine) as m:
             wait_for(m, where)
             text = Gdb(d, where, elf, LOOK + GONE).finish(120)
-            said = sections(text)
-            for name, pattern in WANTED:
-                if not re.search(pattern, said.get(name, ""), re.M):
-                    raise Failed("%s: %r was not said under \"%s\":\n%s\n%s" % (engine, pattern, name, text[-6000:], m.text()))
+            check(engine, text, WANTED)
             # after the detach there is no breakpoint any more and the machine goes on
             text = Gdb(d, where, elf, "\nprint *(long*)&ap_counter > 100\n" + END).finish()
             if "= 1\n" not in text or "exited with code 03" not in text:
@@ -240,9 +239,56 @@ def gdb_kvm():
     look("kvm")
 
 
+def check(engine, text, wanted):
+    said = sections(text)
+    for name, pattern in wanted:
+        if not re.search(pattern, said.get(name, ""), re.M):
+            raise Failed("%s: %r was not said under \"%s\":\n%s" % (engine, pattern, name, text[-6000:]))
+
+
+# Inside the machine of gdb_amd_v(): the stub's TCP port behind the second serial port.
+INSIDE = """#!/bin/sh
+ifconfig lo 127.0.0.1
+stty -F /dev/ttyS1 raw -echo
+cd /t
+for chip in user split; do
+    ./wirt run -v --engine kvm --irqchip $chip --kernel gdb.elf --memory 16M --cpus 2 --net none --serial none --debug-exit --gdb 1234,wait &
+    sleep 3
+    echo "ready $chip"
+    nc 127.0.0.1 1234 < /dev/ttyS1 > /dev/ttyS1 &
+    wait $!
+    sleep 1
+    kill %1 %2 2>/dev/null
+done
+echo over
+"""
+
+
+def gdb_amd_v():
+    """The engine kvm in a machine of QEMU's TCG, which has AMD-V, whatever the host is (kvm.py)."""
+    if not shutil.which("qemu-system-x86_64"):
+        raise Skip("no qemu-system-x86_64")
+    with Scratch() as d:
+        kernel_file, _ = guest("cloud")
+        host = os.path.join(CACHE, "cloud-kvm.initrd.gz")
+        tool("tools/make-initrd", "cloud", host, "irqbypass", "kvm", "ccp", "kvm-amd")
+        elf, script, wire = kernel(d), os.path.join(d, "run"), os.path.join(d, "wire")
+        with open(script, "w") as f:
+            f.write(INSIDE)
+        files = dict(libraries(WIRT), **{"t/wirt": WIRT, "t/gdb.elf": elf, "t/run": script})
+        cmd = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "700", "-display", "none", "-no-reboot", "-net", "none",
+               "-serial", "stdio", "-serial", "unix:%s,server=on,wait=off" % wire,
+               "-kernel", kernel_file, "-initrd", initrd_with(host, d, files),
+               "-append", "console=ttyS0 quiet panic=-1 mitigations=off wirt.run='sh /t/run'"]
+        with Machine(command=cmd) as m:
+            for chip in ("user", "split"):
+                m.expect("^ready " + chip, 200)
+                check("kvm, irqchip " + chip, Gdb(d, wire, elf, LOOK + END).finish(200), KVM_WANTED)
+            m.expect("^over", 60)
+
+
 def gdb_linux():
     """A Linux that was booted without thinking of debuggers: attach, look, break, detach; then it answers."""
-    from .machine import guest
     kernel_file, initrd = guest("cloud")
     with Scratch() as d:
         sock = os.path.join(d, "gdb.sock")
@@ -265,5 +311,6 @@ TESTS = [
     ("gdb on soft", gdb_soft, False),
     ("gdb on interp", gdb_interp, False),
     ("gdb on kvm", gdb_kvm, False),
+    ("gdb on kvm in a machine with AMD-V", gdb_amd_v, True),
     ("gdb on a Linux guest", gdb_linux, True),
 ]
