@@ -38,8 +38,10 @@ static enum gdb_got take_idle(struct gdb_in *in, u8 byte)
         return GDB_INTERRUPT;
     case '-':
         return GDB_AGAIN;
+    case '+':
+        return GDB_NOTHING;
     default:
-        return GDB_NOTHING; /* '+', and noise */
+        return GDB_STRANGE;
     }
 }
 

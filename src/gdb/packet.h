@@ -25,6 +25,7 @@ enum gdb_got {
     GDB_BAD,       /* ask for it again */
     GDB_INTERRUPT, /* 0x03 between packets */
     GDB_AGAIN,     /* '-': the other side wants our last packet again */
+    GDB_STRANGE,   /* no debugger says this between packets */
 };
 
 /* One byte; cannot fail.  A packet that is too long is GDB_BAD. */

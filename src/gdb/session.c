@@ -209,6 +209,9 @@ void gdb_session_input(struct gdb_session *s, const u8 *buf, size_t n)
             if (!s->no_ack && s->out.len)
                 send_again(s);
             break;
+        case GDB_STRANGE: /* a web page's request, perhaps */
+            s->over = true;
+            break;
         case GDB_BAD:
             if (!s->no_ack)
                 s->ops.send(s->ops.opaque, (const u8 *)"-", 1);

@@ -19,7 +19,7 @@ static void on_send(void *opaque, const u8 *buf, size_t n)
         bool idle = answers.state == GDB_IDLE;
         BUG_ON(idle && buf[i] != '$' && buf[i] != '+' && buf[i] != '-');
         enum gdb_got got = gdb_take(&answers, buf[i]);
-        BUG_ON(got == GDB_BAD || got == GDB_INTERRUPT);
+        BUG_ON(got == GDB_BAD || got == GDB_INTERRUPT || got == GDB_STRANGE);
     }
 }
 

@@ -122,7 +122,7 @@ static void test_acknowledge(void **state)
     assert_string_equal(said, "-");
     input("$?#zz");
     assert_string_equal(said, "-");
-    input("noise$?"); /* cut off, and begun anew */
+    input("$noise$?"); /* cut off, and begun anew */
     assert_string_equal(said, "");
     input("$?#3f");
     assert_string_equal(said, "+$T05thread:1;#d7");
@@ -131,6 +131,10 @@ static void test_acknowledge(void **state)
     assert_string_equal(said, "$T05thread:1;#d7");
     input("$?#40"); /* wrong, and nobody asks for it again */
     assert_string_equal(said, "");
+    input("POST / HTTP/1.1\r\n\r\n$k#6b"); /* a web page */
+    assert_true(hung_up);
+    assert_string_equal(said, "");
+    assert_int_equal(vm.end, VM_RUNNING);
 }
 
 static void test_long_packets(void **state)
