@@ -22,7 +22,7 @@ static void keep(struct gdb_in *in, u8 byte)
     if (in->len < GDB_PACKET_MAX)
         in->data[in->len++] = (char)byte;
     else
-        in->too_long = true;
+        in->bad = true;
 }
 
 static enum gdb_got take_idle(struct gdb_in *in, u8 byte)
@@ -31,7 +31,7 @@ static enum gdb_got take_idle(struct gdb_in *in, u8 byte)
     case '$':
         in->len = 0;
         in->sum = 0;
-        in->too_long = false;
+        in->bad = false;
         in->state = GDB_DATA;
         return GDB_NOTHING;
     case INTERRUPT:
@@ -68,12 +68,13 @@ enum gdb_got gdb_take(struct gdb_in *in, u8 byte)
         return GDB_NOTHING;
     case GDB_SUM1:
         in->wanted = (u8)(digit << 4);
-        in->state = digit < 0 ? GDB_IDLE : GDB_SUM2;
-        return digit < 0 ? GDB_BAD : GDB_NOTHING;
+        in->bad |= digit < 0;
+        in->state = GDB_SUM2;
+        return GDB_NOTHING;
     default:
         in->state = GDB_IDLE;
         in->data[in->len] = 0;
-        if (digit < 0 || (in->wanted | digit) != in->sum || in->too_long)
+        if (digit < 0 || (in->wanted | digit) != in->sum || in->bad)
             return GDB_BAD;
         return GDB_PACKET;
     }

@@ -15,7 +15,7 @@ struct gdb_in {
     char data[GDB_PACKET_MAX + 1]; /* the last packet, escapes resolved, zero-terminated */
     unsigned len;
     enum { GDB_IDLE, GDB_DATA, GDB_ESCAPE, GDB_SUM1, GDB_SUM2 } state;
-    bool too_long;
+    bool bad; /* too long, or no digits behind the '#' */
     u8 sum, wanted;
 };
 
