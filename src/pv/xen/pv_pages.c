@@ -108,15 +108,36 @@ static bool is_guest_slot(enum pv_type level, unsigned index)
     return level != PT_L4 || index < PV_L4_FIRST_XEN || index > PV_L4_LAST_XEN;
 }
 
+/* The bit is another one, the guest's own, where nothing is present. */
+static u64 without_global(enum pv_type level, u64 e)
+{
+    return level == PT_L1 && e & PTE_PRESENT ? e & ~(u64)PTE_GLOBAL : e;
+}
+
 /* ----------------------------------------------------------------- types -- */
+
+enum { RUN = 8 }; /* entries that are looked at together: most tables are nearly empty */
+
+static bool run_is_empty(const u64 *t)
+{
+    u64 any = 0;
+
+    for (unsigned i = 0; i < RUN; i++)
+        any |= t[i];
+    return !(any & PTE_PRESENT);
+}
 
 static void entries_put(struct xen_pv *pv, u64 mfn, enum pv_type level, unsigned n)
 {
     const u64 *t = (const u64 *)pv_frame(pv, mfn);
 
-    for (unsigned i = 0; i < n; i++)
-        if (is_guest_slot(level, i))
-            entry_put(pv, level, t[i]);
+    for (unsigned k = 0; k < n; k += RUN) {
+        if (run_is_empty(&t[k]))
+            continue;
+        for (unsigned i = k; i < min(k + RUN, n); i++)
+            if (is_guest_slot(level, i))
+                entry_put(pv, level, t[i]);
+    }
 }
 
 /* The page is used as this already, by us. */
@@ -127,6 +148,10 @@ static int table_check(struct xen_pv *pv, u64 mfn, enum pv_type level)
     if (level == PT_L4 && !mfn) /* as a root, 0 means that there is none */
         return -XEN_EINVAL;
     for (unsigned i = 0; i < 512; i++) {
+        if (!(i % RUN) && run_is_empty(&t[i])) {
+            i += RUN - 1;
+            continue;
+        }
         if (!is_guest_slot(level, i))
             continue;
         int r = entry_get(pv, level, t[i]);
@@ -134,8 +159,8 @@ static int table_check(struct xen_pv *pv, u64 mfn, enum pv_type level)
             entries_put(pv, mfn, level, i);
             return r;
         }
-        if (level == PT_L1 && t[i] & PTE_GLOBAL)
-            t[i] &= ~(u64)PTE_GLOBAL;
+        if (t[i] != without_global(level, t[i]))
+            t[i] = without_global(level, t[i]);
     }
     if (level == PT_L4) {
         memset(&t[PV_L4_FIRST_XEN], 0, (PV_L4_LAST_XEN - PV_L4_FIRST_XEN + 1) * sizeof(*t));
@@ -223,8 +248,7 @@ int pv_entry_set(struct xen_pv *pv, u64 mfn, unsigned index, u64 e, bool keep_ad
 
     if (!is_guest_slot(level, index))
         return -XEN_EINVAL;
-    if (level == PT_L1)
-        e &= ~(u64)PTE_GLOBAL;
+    e = without_global(level, e);
     u64 old = __atomic_load_n(at, __ATOMIC_SEQ_CST), now;
     if (seen && old != *seen)
         return -XEN_EAGAIN;

@@ -96,6 +96,8 @@ static void test_frames(void **state)
     assert_int_equal(remap(d, SPARE, pte(PV_ROOT, PTE_RW)), -XEN_EBUSY);
     assert_int_equal(remap(d, SPARE, pte(SPARE, PTE_RW | PTE_GLOBAL)), 0);
     assert_int_equal(pv_table_of(d, PV_L1)[SPARE], pte(SPARE, PTE_RW)); /* nothing is global */
+    assert_int_equal(remap(d, SPARE, PTE_GLOBAL), 0); /* the guest's own bit there: PROT_NONE */
+    assert_int_equal(pv_table_of(d, PV_L1)[SPARE], PTE_GLOBAL);
     assert_int_equal(remap(d, SPARE, pte(PV_ROOT, 0)), 0);
     assert_int_equal(remap(d, SPARE, pte(pv->heap_frame, PTE_RW)), 0);
     assert_int_equal(remap(d, SPARE, 0), 0);
