@@ -293,6 +293,15 @@ static void writable_tables(void)
     t[1] = 0;
 }
 
+/* Whether the result is zero. */
+static s64 locked_and(void *p, u8 val)
+{
+    u8 zero;
+
+    asm volatile("lock andb %2, %1" : "=@ccz"(zero), "+m"(*(u8 *)p) : "q"(val));
+    return zero;
+}
+
 /* What processors may remember of a page that becomes a table, and of tables that change. */
 static void stale_translations(void)
 {
@@ -320,6 +329,12 @@ static void stale_translations(void)
     asm volatile("xchg %0, %1" : "+r"(was), "+m"(t[7])::"memory");
     check("a good exchange gives the old one", (s64)(was & ~(u64)G), (s64)good);
     check("and puts the new one", (s64)t[7], 0);
+    t[7] = good;
+    check("AND of a byte, not zero", locked_and(&t[7], (u8)~RW), 0);
+    check("takes a right away", (s64)(t[7] & 0xfff), (s64)(good & 0xfff & ~(u64)RW));
+    check("AND of a byte, zero", locked_and((u8 *)&t[7] + 7, 0x7f), 1);
+    check("AND of the M2P", TRAPS("lock andb %b1, (%2)", "q"(was), "r"(M2P)), 1);
+    t[7] = 0;
     check("unpin", ext(UNPIN, mfn(t), 0), 0);
     check("the first, writable", writable(t), 0);
     check("the second, its own again", writable(alias), 0);

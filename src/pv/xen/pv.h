@@ -181,7 +181,9 @@ bool pv_copy(struct cpu *c, u64 lin, void *buf, u64 len, bool write);
 /* ---- pv_trap.c: entering and leaving the kernel ---- */
 
 extern const struct ring3_ops pv_ring3;
-bool pv_quick_syscall(struct cpu *c); /* pv_quick.c */
+/* pv_quick.c */
+bool pv_quick_syscall(struct cpu *c);
+bool pv_quick_fault(struct cpu *c, u64 lin, u32 error);
 
 /* Enters the kernel at ip with a frame as for an exception; error: or NO_ERROR_CODE. */
 void pv_bounce(struct pv_vcpu *v, struct cpu *c, u64 ip, u32 error, bool masks, bool failsafe);
@@ -222,7 +224,7 @@ int pv_new_base(struct pv_vcpu *v, struct cpu *c, u64 mfn);
 /* ---- pv_write.c: a store to a page table; false: the fault is the guest's ---- */
 
 bool pv_table_write(struct pv_vcpu *v, struct cpu *c);
-/* The same for the stores that kernels use, without a fault: MOV and XCHG of a whole entry. */
+/* The same for the stores that kernels use, without a fault: MOV and XCHG of a whole entry, AND. */
 bool pv_table_store(struct pv_vcpu *v, struct cpu *c, u64 lin);
 
 /* ---- pv_vcpu.c ---- */

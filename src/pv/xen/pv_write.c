@@ -9,12 +9,14 @@
  */
 #include "pv/xen/pv.h"
 
+#include "cpu/hostalu.h"
 #include "cpu/interp.h"
 #include "cpu/mmu.h"
-#include "cpu/operand.h"
 #include "cpu/ops.h"
 
 #include <string.h>
+
+HOST2_REG(and, "and", "")
 
 /* The frame that lin is mapped to, if it is a page table in use; of level 1, as with Xen. */
 static bool table_at(struct xen_pv *pv, struct cpu *c, u64 lin, u64 *mfn)
@@ -46,36 +48,57 @@ static int carry_over(struct xen_pv *pv, u64 mfn, const u64 *before, const u64 *
     return 0;
 }
 
-/* MOV or XCHG of 8 aligned bytes at lin; *val: what it writes. */
-static bool is_store(struct cpu *c, const struct insn *i, u64 lin, u64 *val)
+/* The second operand. */
+static bool source(const struct cpu *c, const struct insn *i, u64 *val)
 {
     const struct operand *from = &i->opnd[1];
 
-    if ((i->op != OP_mov && i->op != OP_xchg) || !insn_is_mem(i, 0) || i->opnd[0].size != 8 ||
-        i->seg >= FS || lin & 7)
-        return false;
     if (from->kind == OPND_GPR)
-        *val = c->s.gpr[from->reg];
+        *val = gpr_read(c, from->reg, from->size);
     else if (from->kind == OPND_IMM)
         *val = i->imm;
     else
         return false;
-    return insn_ea(c, i) == lin;
+    return true;
+}
+
+/* MOV or XCHG of 8 aligned bytes at lin, or AND of some of them, with LOCK or without. */
+static bool is_store(struct cpu *c, const struct insn *i, u64 lin)
+{
+    unsigned size = i->opnd[0].size, off = lin & 7;
+
+    if (!insn_is_mem(i, 0) || i->seg >= FS || insn_ea(c, i) != lin)
+        return false;
+    if (i->op == OP_and)
+        return off + size <= 8;
+    return (i->op == OP_mov || i->op == OP_xchg) && size == 8 && !off;
+}
+
+/* What it makes of the entry, the bytes from `off` on; *ax: flags, if it changes them. */
+static u64 stored(const struct insn *i, unsigned off, u64 old, u64 val, u32 *ax)
+{
+    unsigned size = i->opnd[0].size;
+    u64 mask = (size == 8 ? UINT64_MAX : BIT64(8 * size) - 1) << 8 * off;
+
+    if (i->op != OP_and)
+        return val;
+    return (old & ~mask) | (host_and(old >> 8 * off, val, size, ax) << 8 * off & mask);
 }
 
 bool pv_table_store(struct pv_vcpu *v, struct cpu *c, u64 lin)
 {
     struct xen_pv *pv = v->xv->x->pv;
     const struct mem *m = &c->vm->mem;
-    const u8 *at = tlb_lookup(&c->tlbs[MMU_KERNEL], lin, 8, TLB_READ);
+    u64 start = lin & ~7ull, val, old;
+    const u8 *at = tlb_lookup(&c->tlbs[MMU_KERNEL], start, 8, TLB_READ);
     struct insn i;
-    u64 val, old;
     int r = -XEN_EAGAIN;
+    u32 ax = 0;
 
     if (!at || !mem_owns(m, at) || c->code != CODE64 || cpu_must_step(c) || !pv_fetch(c, &i))
         return false;
     c->next_rip = c->s.rip + i.len;
-    if (!is_store(c, &i, lin, &val))
+    if (!is_store(c, &i, lin) || !source(c, &i, &val))
         return false;
     u64 mfn = (u64)(at - m->hva) >> PAGE_SHIFT;
     pv_lock(pv);
@@ -83,7 +106,8 @@ bool pv_table_store(struct pv_vcpu *v, struct cpu *c, u64 lin)
     if (p && p->uses && p->type == PT_L1) {
         do { /* processors set A and D meanwhile */
             old = __atomic_load_n((const u64 *)at, __ATOMIC_SEQ_CST);
-            r = pv_entry_set(pv, mfn, (unsigned)(lin & PAGE_MASK) / 8, val, false, &old);
+            u64 now = stored(&i, lin & 7, old, val, &ax);
+            r = pv_entry_set(pv, mfn, (unsigned)(lin & PAGE_MASK) / 8, now, false, &old);
         } while (r == -XEN_EAGAIN);
     }
     pv_unlock(pv);
@@ -91,6 +115,8 @@ bool pv_table_store(struct pv_vcpu *v, struct cpu *c, u64 lin)
         return false;
     if (i.op == OP_xchg)
         c->s.gpr[i.opnd[1].reg] = old;
+    if (i.op == OP_and)
+        flags_from_ax(c, ax);
     c->s.rip = c->next_rip;
     return true;
 }
