@@ -372,7 +372,8 @@ static int walk(struct cpu *c, u64 lin, u32 acc, unsigned idx, bool update, stru
     return rc;
 }
 
-static _Noreturn void page_fault(struct cpu *c, u64 lin, u32 error, u32 acc, unsigned idx)
+/* The error code of #PF; error: what walk() gave. */
+static u32 fault_error(const struct cpu *c, u32 error, u32 acc, unsigned idx)
 {
     error |= acc & PF_W;
     if (idx == MMU_USER)
@@ -380,8 +381,13 @@ static _Noreturn void page_fault(struct cpu *c, u64 lin, u32 error, u32 acc, uns
     bool nx_on = (c->s.efer & EFER_NXE) && (c->s.cr4 & CR4_PAE);
     if ((acc & PF_I) && (nx_on || (c->s.cr4 & CR4_SMEP)))
         error |= PF_I;
+    return error;
+}
+
+static _Noreturn void page_fault(struct cpu *c, u64 lin, u32 error, u32 acc, unsigned idx)
+{
     c->s.cr2 = lin;
-    cpu_raise(c, EXC_PF, error);
+    cpu_raise(c, EXC_PF, fault_error(c, error, acc, idx));
 }
 
 static unsigned large_hash(u64 lin)
@@ -734,12 +740,16 @@ bool mmu_fill(struct cpu *c, u64 lin, enum tlb_access a)
     u32 acc = a == TLB_WRITE ? PF_W : a == TLB_EXEC ? PF_I : 0;
     struct walk w;
 
+    c->fill_error = NO_ERROR_CODE;
     if (c->tlb == &c->tlbs[MMU_SLOW] && a != TLB_EXEC)
         return false;
     if (c->long_mode && !canonical(lin))
         return false;
-    if (walk(c, lin, acc, c->mmu_idx, true, &w) != WALK_OK)
+    int rc = walk(c, lin, acc, c->mmu_idx, true, &w);
+    if (rc != WALK_OK) {
+        c->fill_error = fault_error(c, (u32)rc, acc, c->mmu_idx);
         return false;
+    }
     struct place p = place_of(c, w.gpa);
     if (!p.hva)
         return false;

@@ -29,12 +29,16 @@ struct ring3_ops {
      * Where the registers, the TLB and the kernel's stack are not enough, it is for syscall().  It
      * may raise an event of its own vCPU.  General registers only, as for mmu_fill(). */
     bool (*quick_syscall)(struct cpu *c);
-    /* SYSCALL: goes on at next_rip; may raise. */
+    /* The same for the page fault of an access to lin by the instruction at s.rip. */
+    bool (*quick_fault)(struct cpu *c, u64 lin, u32 error);
+    /* SYSCALL: goes on at next_rip; may raise, but not the kernel's. */
     void (*syscall)(struct cpu *c);
     void (*sysenter)(struct cpu *c); /* the same */
     /* The kernel's store at s.rip to lin, which it may read but not write: done and gone on at
      * s.rip, or false and nothing has happened. */
     bool (*store)(struct cpu *c, u64 lin);
+    /* The kernel's privileged instruction at s.rip: the same. */
+    bool (*privileged)(struct cpu *c);
     /* Takes at most one event of vcpu.events at this instruction boundary; true when it did. */
     bool (*event)(struct cpu *c, u32 events);
     /* The descriptor that sel names, accessed bit set; false: behind the table's end. */

@@ -289,7 +289,8 @@ static const void *go_on(struct soft *sc, const struct site *st)
     u64 rip = c->s.rip;
 
     soft_refresh(sc);
-    if (unlikely(kicked(sc) || vcpu_events(c->vcpu) || (sc->key & (KEY_64 | KEY_BAD)) != KEY_64)) {
+    if (unlikely(kicked(sc) || vcpu_events(c->vcpu) || (sc->key & (KEY_64 | KEY_BAD)) != KEY_64 ||
+                 c->s.halted || c->s.wait_sipi || c->triple_fault || cpu_must_step(c))) {
         vec_save(sc);
         return NULL;
     }
@@ -298,20 +299,45 @@ static const void *go_on(struct soft *sc, const struct site *st)
     return likely(j->rip == rip) ? j->host : help_jump(sc, (struct site *)st, rip);
 }
 
-/* SYSCALL of a program or kernel in ring 3; false: not by this way. */
-static bool quick_syscall(struct soft *sc, const struct site *st, const void **next)
+/* The instruction of a program or kernel in ring 3, if it is one that the interface does; false:
+ * it is not, and nothing has happened. */
+static bool ring3_insn(struct soft *sc, const struct site *st)
 {
     struct cpu *c = &sc->c;
+    const struct ring3_ops *ops = cpu_ring3(c);
+    bool call = st->i.op == OP_syscall, kernel = c->s.ring3_kernel;
 
-    if (kicked(sc) || sc->lockstep)
+    if (kicked(sc) || sc->lockstep || !(call || (kernel && st->i.op == OP_rdmsr)))
         return false;
     flags_out(sc);
     c->s.rip = st->rip;
     c->next_rip = st->rip + st->len;
-    if (!cpu_ring3(c)->quick_syscall(c))
+    if (call && ops->quick_syscall(c))
+        return true;
+    if (!kernel || cpu_must_step(c))
         return false;
-    *next = go_on(sc, st);
+    vec_save(sc);
+    if (!call)
+        return ops->privileged(c);
+    ops->syscall(c);
+    c->s.rip = c->next_rip;
     return true;
+}
+
+/* mmu_fill() would not give the page at lin: the same. */
+static bool ring3_access(struct soft *sc, const struct site *st, u64 lin, enum tlb_access a)
+{
+    struct cpu *c = &sc->c;
+    const struct ring3_ops *ops = cpu_ring3(c);
+
+    if (kicked(sc) || sc->lockstep || c->fill_error == NO_ERROR_CODE)
+        return false;
+    flags_out(sc);
+    c->s.rip = st->rip;
+    if (a != TLB_WRITE || !c->s.ring3_kernel || !(c->fill_error & PF_P))
+        return ops->quick_fault(c, lin, c->fill_error);
+    vec_save(sc);
+    return ops->store(c, lin);
 }
 
 /* One instruction by the interpreter; goes on behind it when nothing else came up. */
@@ -324,10 +350,8 @@ const void *help_insn(struct soft *sc, struct site *st, u64 unused)
     u16 key = sc->key;
     bool live = sc->vec_live;
 
-    const void *quick;
-
-    if (st->decoded && st->i.op == OP_syscall && cpu_ring3(c) && quick_syscall(sc, st, &quick))
-        return quick;
+    if (st->decoded && cpu_ring3(c) && ring3_insn(sc, st))
+        return go_on(sc, st);
     if (unlikely(sc->lockstep))
         return leave(sc, rip);
     flags_out(sc);
@@ -434,14 +458,10 @@ static const void *access_miss(struct soft *sc, struct site *st, u64 lin, enum t
         return shared_miss(sc, st, lin, a);
     if (lin > UINT32_MAX && !(sc->key & KEY_64)) /* find_far_segments() */
         return help_insn(sc, st, 0);
-    if ((lin & PAGE_MASK) + st->size <= PAGE_SIZE && !(lin & st->align) && mmu_fill(c, lin, a) &&
-        tlb_lookup(c->tlb, lin, st->size, a))
-        return sc->rx + st->retry;
-    if (a == TLB_WRITE && cpu_ring3(c) && c->s.ring3_kernel && !sc->lockstep && !kicked(sc)) {
-        flags_out(sc);
-        vec_save(sc);
-        c->s.rip = st->rip;
-        if (cpu_ring3(c)->store(c, lin))
+    if ((lin & PAGE_MASK) + st->size <= PAGE_SIZE && !(lin & st->align)) {
+        if (mmu_fill(c, lin, a) && tlb_lookup(c->tlb, lin, st->size, a))
+            return sc->rx + st->retry;
+        if (cpu_ring3(c) && ring3_access(sc, st, lin, a))
             return go_on(sc, st);
     }
     return help_insn(sc, st, 0);

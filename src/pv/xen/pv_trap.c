@@ -160,6 +160,15 @@ static bool store(struct cpu *c, u64 lin)
     return done;
 }
 
+static bool privileged(struct cpu *c)
+{
+    struct pv_vcpu *v = enter(c);
+    bool done = pv_emulate(v, c);
+
+    leave(v, c);
+    return done;
+}
+
 static void interrupt(struct cpu *c, unsigned vector, enum int_source src)
 {
     struct pv_vcpu *v = pv_of(c);
@@ -416,8 +425,10 @@ static bool descriptor(struct cpu *c, u16 sel, u64 *d)
 const struct ring3_ops pv_ring3 = {
     .exception = exception,
     .store = store,
+    .privileged = privileged,
     .interrupt = interrupt,
     .quick_syscall = pv_quick_syscall,
+    .quick_fault = pv_quick_fault,
     .syscall = syscall,
     .sysenter = sysenter,
     .event = event,
