@@ -12,7 +12,7 @@ unsigned debug_find(const struct debug *d, u64 addr)
 
     while (lo < hi) {
         unsigned mid = (lo + hi) / 2;
-        if (d->exec[mid] < addr)
+        if (d->exec[mid].addr < addr)
             lo = mid + 1;
         else
             hi = mid;
@@ -20,17 +20,20 @@ unsigned debug_find(const struct debug *d, u64 addr)
     return lo;
 }
 
-static bool set_exec(struct debug *d, u64 addr)
+static bool set_exec(struct debug *d, u64 addr, enum debug_kind kind)
 {
     unsigned at = debug_find(d, addr);
 
-    if (at < d->nexec && d->exec[at] == addr)
+    if (debug_stops_at(d, addr)) {
+        d->exec[at].kinds |= (u8)BIT(kind);
+        d->gen++;
         return true;
+    }
     if (d->nexec == DEBUG_EXEC_MAX)
         return false;
     for (unsigned i = d->nexec++; i > at; i--)
         d->exec[i] = d->exec[i - 1];
-    d->exec[at] = addr;
+    d->exec[at] = (struct debug_stop){.addr = addr, .kinds = (u8)BIT(kind)};
     d->gen++;
     return true;
 }
@@ -45,8 +48,8 @@ static struct debug_watch *find_watch(struct debug *d, enum debug_kind kind, u64
 
 bool debug_set(struct debug *d, enum debug_kind kind, u64 addr, u32 len)
 {
-    if (kind == DEBUG_EXEC)
-        return set_exec(d, addr);
+    if (kind <= DEBUG_OWN)
+        return set_exec(d, addr, kind);
     if (!len || len > DEBUG_WATCH_LEN_MAX || addr + len - 1 < addr)
         return false;
     if (find_watch(d, kind, addr, len))
@@ -58,23 +61,34 @@ bool debug_set(struct debug *d, enum debug_kind kind, u64 addr, u32 len)
     return true;
 }
 
-bool debug_remove(struct debug *d, enum debug_kind kind, u64 addr, u32 len)
+static void remove_exec(struct debug *d, u64 addr, enum debug_kind kind)
 {
-    if (kind == DEBUG_EXEC) {
-        unsigned at = debug_find(d, addr);
-        if (at == d->nexec || d->exec[at] != addr)
-            return true;
-        d->nexec--;
-        for (unsigned i = at; i < d->nexec; i++)
-            d->exec[i] = d->exec[i + 1];
-    } else {
-        struct debug_watch *w = find_watch(d, kind, addr, len);
-        if (!w)
-            return true;
-        *w = d->watch[--d->nwatch];
-    }
+    unsigned at = debug_find(d, addr);
+
+    if (!debug_stops_at(d, addr))
+        return;
     d->gen++;
-    return true;
+    d->exec[at].kinds &= (u8)~BIT(kind);
+    if (d->exec[at].kinds)
+        return;
+    d->nexec--;
+    for (unsigned i = at; i < d->nexec; i++)
+        d->exec[i] = d->exec[i + 1];
+}
+
+void debug_remove(struct debug *d, enum debug_kind kind, u64 addr, u32 len)
+{
+    struct debug_watch *w;
+
+    if (kind <= DEBUG_OWN) {
+        remove_exec(d, addr, kind);
+        return;
+    }
+    w = find_watch(d, kind, addr, len);
+    if (!w)
+        return;
+    *w = d->watch[--d->nwatch];
+    d->gen++;
 }
 
 void debug_clear(struct debug *d)
@@ -106,7 +120,8 @@ unsigned debug_make_registers(const struct debug *d, u64 dr[4], u64 *dr7)
 
     *dr7 = 0x400 | DR7_GE | DR7_LE;
     for (unsigned i = 0; i < d->nexec; i++)
-        add(dr, dr7, &n, d->exec[i], 0, 1);
+        if (d->exec[i].kinds & BIT(DEBUG_OWN))
+            add(dr, dr7, &n, d->exec[i].addr, 0, 1);
     for (unsigned i = 0; i < d->nwatch; i++) {
         const struct debug_watch *w = &d->watch[i];
         if (w->kind == DEBUG_READ)

@@ -14,18 +14,26 @@
 
 enum { DEBUG_EXEC_MAX = 512, DEBUG_WATCH_MAX = 16, DEBUG_WATCH_LEN_MAX = 4096 };
 
-enum debug_kind { DEBUG_EXEC, DEBUG_WRITE, DEBUG_READ, DEBUG_ACCESS };
+/* DEBUG_OWN: of code, and on an engine whose points are the processor's own it must be one of
+ * those. */
+enum debug_kind { DEBUG_EXEC, DEBUG_OWN, DEBUG_WRITE, DEBUG_READ, DEBUG_ACCESS };
+
+/* Code; stops before the instruction. */
+struct debug_stop {
+    u64 addr;
+    u8 kinds; /* bits of DEBUG_EXEC and DEBUG_OWN: which were set */
+};
 
 /* Data whose accesses stop a vCPU, after the instruction. */
 struct debug_watch {
     u64 addr;
     u32 len; /* bytes, 1 to DEBUG_WATCH_LEN_MAX */
-    u8 kind; /* enum debug_kind, not DEBUG_EXEC */
+    u8 kind; /* enum debug_kind: of data */
 };
 
 struct debug {
     unsigned nexec, nwatch;
-    u64 exec[DEBUG_EXEC_MAX]; /* stops before the instruction; in order, each once */
+    struct debug_stop exec[DEBUG_EXEC_MAX]; /* by address, each once */
     struct debug_watch watch[DEBUG_WATCH_MAX];
     u32 gen; /* raised by each change */
     /* On the vCPU's thread, outside run(), after RUN_DEBUG; the vCPU stays outside until
@@ -49,11 +57,11 @@ struct vcpu_debug {
 /* Sets or removes a point.  Setting one that is there, or removing one that is not, is no error.
  * false: no room, or a length or kind that cannot be. */
 bool debug_set(struct debug *d, enum debug_kind kind, u64 addr, u32 len);
-bool debug_remove(struct debug *d, enum debug_kind kind, u64 addr, u32 len);
+void debug_remove(struct debug *d, enum debug_kind kind, u64 addr, u32 len);
 void debug_clear(struct debug *d);
 
 /* How many of the processor's debug registers, each for 1, 2, 4 or 8 aligned bytes, the points
- * need; UINT_MAX: they cannot do it (DEBUG_READ). */
+ * need, those of DEBUG_EXEC aside; UINT_MAX: they cannot do it (DEBUG_READ). */
 unsigned debug_registers(const struct debug *d);
 /* DR7 for them, and their addresses; how many. */
 unsigned debug_make_registers(const struct debug *d, u64 dr[4], u64 *dr7);
@@ -64,7 +72,7 @@ unsigned debug_find(const struct debug *d, u64 addr);
 static inline bool debug_stops_at(const struct debug *d, u64 addr)
 {
     unsigned i = debug_find(d, addr);
-    return i < d->nexec && d->exec[i] == addr;
+    return i < d->nexec && d->exec[i].addr == addr;
 }
 
 /* Does the page of code at addr hold a stop? */
@@ -72,7 +80,7 @@ static inline bool debug_stops_in_page(const struct debug *d, u64 addr)
 {
     u64 page = addr & ~0xfffull;
     unsigned i = debug_find(d, page);
-    return i < d->nexec && (d->exec[i] & ~0xfffull) == page;
+    return i < d->nexec && (d->exec[i].addr & ~0xfffull) == page;
 }
 
 /* The watch of one of `kinds` (bits) that [addr, addr+len) meets, or NULL; each kind of access

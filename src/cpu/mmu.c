@@ -842,7 +842,7 @@ bool mmu_debug_translate(struct cpu *c, u64 lin, u64 *gpa)
 {
     struct walk w;
 
-    if (c->long_mode && !canonical(lin))
+    if (c->long_mode ? !canonical(lin) : lin >> 32)
         return false;
     if (walk(c, lin, 0, MMU_KERNEL_AC, false, &w) != WALK_OK)
         return false;

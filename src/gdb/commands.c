@@ -113,10 +113,22 @@ static void write_registers(struct gdb_session *s, const char *text)
 
 /* ------------------------------------------------------------------- points -- */
 
+/* False: the engine has no means for it. */
+static bool can_have(struct gdb_session *s, enum debug_kind kind, u64 addr)
+{
+    struct vm *vm = s->vm;
+    bool mapped = !vm->engine->debug_registers || kind != DEBUG_EXEC;
+    u64 gpa;
+
+    for (unsigned i = 0; !mapped && i < vm->ncpus; i++) /* the engine puts an INT3 there */
+        mapped = vm->engine->translate(&vm->vcpu[i], addr, &gpa);
+    return mapped && (!vm->engine->debug_registers || debug_registers(&vm->debug) <= 4);
+}
+
 /* Z and z: type,addr,kind. */
 static void point(struct gdb_session *s, const char *text, bool set)
 {
-    static const u8 kinds[] = {DEBUG_EXEC, DEBUG_EXEC, DEBUG_WRITE, DEBUG_READ, DEBUG_ACCESS};
+    static const u8 kinds[] = {DEBUG_EXEC, DEBUG_OWN, DEBUG_WRITE, DEBUG_READ, DEBUG_ACCESS};
     struct debug *d = &s->vm->debug;
     u64 type, addr, len;
 
@@ -129,19 +141,18 @@ static void point(struct gdb_session *s, const char *text, bool set)
         gdb_reply(s, "");
         return;
     }
-    bool there = false;
-    if (set) {
-        unsigned before = d->nexec + d->nwatch;
-        there = debug_set(d, kinds[type], addr, (u32)len);
-        if (there && s->vm->engine->debug_registers && debug_registers(d) > 4 &&
-            d->nexec + d->nwatch != before) {
-            debug_remove(d, kinds[type], addr, (u32)len);
-            there = false;
+    enum debug_kind kind = kinds[type];
+    bool ok = true;
+    if (!set) {
+        debug_remove(d, kind, addr, (u32)len);
+    } else {
+        ok = debug_set(d, kind, addr, (u32)len);
+        if (ok && !can_have(s, kind, addr)) {
+            debug_remove(d, kind, addr, (u32)len);
+            ok = false;
         }
     }
-    gdb_reply(s, !set    ? (debug_remove(d, kinds[type], addr, (u32)len), "OK")
-                 : there ? "OK"
-                         : "E28");
+    gdb_reply(s, ok ? "OK" : "E28");
 }
 
 /* ------------------------------------------------------------------- threads -- */

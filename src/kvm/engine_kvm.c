@@ -292,6 +292,7 @@ static int go_on_all(struct engine *en)
         }
         kvm_set_tsc(k);
     }
+    kvm_int3_place(en);
     int r = sync_slots(en); /* there is memory where its registers point */
     if (!r && en->split)
         r = kvm_apics_give(en);
@@ -317,6 +318,7 @@ static void engine_park(struct engine *en)
 {
     if (!__atomic_exchange_n(&en->running, false, __ATOMIC_ACQ_REL))
         return;
+    kvm_int3_remove(en);
     kvm_pv_take(en);
     kvm_apics_take(en);
 }

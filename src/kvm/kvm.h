@@ -73,6 +73,12 @@ struct engine {
     struct kvm_bell bell[KVM_BELLS_MAX];
     unsigned nbells;
 
+    struct kvm_int3 {
+        u8 *at;
+        u8 was;
+    } int3[DEBUG_EXEC_MAX]; /* a debugger's, in guest memory while the machine runs */
+    unsigned nint3;
+
     struct kvm_coalesced_mmio_ring *ring; /* of all vCPUs; NULL = KVM does not collect writes */
     pthread_mutex_t ring_lock;            /* taking out of it; before device locks */
 };
@@ -127,7 +133,11 @@ void kvm_mmio_write(struct vm *vm, u64 gpa, const u8 *data, unsigned len);
 
 /* ---- guestdebug.c: a debugger's points ---- */
 
-/* Tells KVM of them, before KVM_RUN. */
+/* Puts INT3 into guest memory where a debugger wants stops, before the first vCPU runs (as
+ * kvm_apics_give()); and takes them out when all are parked. */
+void kvm_int3_place(struct engine *en);
+void kvm_int3_remove(struct engine *en);
+/* Tells KVM of the points, before KVM_RUN. */
 int kvm_debug_set(struct engine_vcpu *k);
 /* KVM_RUN came back for one: fills vcpu.debug. */
 enum kvm_after kvm_on_debug(struct engine_vcpu *k);

@@ -94,25 +94,25 @@ continue
 WANTED = [
     ("threads", r"\* 1 +Thread 1 \(CPU#0 \[running\]\)"),
     ("threads", r"  2 +Thread 2 \(CPU#1 \[not started\]\)"),
-    ("step", r"\$1 = 0x100005"),
+    ("step", r"\$\d+ = 0x100005"),
     ("break", r"hit Breakpoint 1, [^\n]*tick"),
     ("break", r"rip +(0x[0-9a-f]+) +\1 <tick>"),
     ("break", r"efer +0x500 "),
-    ("break", r"\$2 = 0\n"),
-    ("break", r"\$3 = 0x1234\n"),
-    ("break", r"\$4 = 0x1235\n"),
-    ("write", r"\$5 = 0x123456789abcdef0"),
+    ("break", r"\$\d+ = 0\n"),
+    ("break", r"\$\d+ = 0x1234\n"),
+    ("break", r"\$\d+ = 0x1235\n"),
+    ("write", r"\$\d+ = 0x123456789abcdef0"),
     ("write", r"eflags .* CF "),
     ("again", r"hit Breakpoint 1"),
-    ("again", r"\$6 = 0x1000\n"),
+    ("again", r"\$\d+ = 0x1000\n"),
     ("watch", r"Old value = 4096\nNew value = 4112\n"),
     ("watch", r"Old value = 4112\nNew value = 4128\n"),
-    ("watch", r"\$7 = 4128"),
+    ("watch", r"\$\d+ = 4128"),
     ("access", r"hit Hardware access \(read/write\) watchpoint[^\n]*\n\nValue = 0\n"),
     ("memory", r"0xffffffff80[0-9a-f]+[^\n]*:\s+0x1122334455667788\s+0x99aabbccddeeff00"),
-    ("memory", r"\$8 = -7373874951294615808"),
-    ("memory", r"\$9 = 7\n"),
-    ("memory", r"\$10 = 3\.14159265358979323"),
+    ("memory", r"\$\d+ = -7373874951294615808"),
+    ("memory", r"\$\d+ = 7\n"),
+    ("memory", r"\$\d+ = 3\.14159265358979323"),
     ("memory", r"Cannot access memory at address 0x400000000"),
     ("memory", r"PhyMemMode:1\nreceived: \"OK\"\n0x10[0-9a-f]+[^\n]*:\s+0x1122334455667788"),
     ("cpus", r"Thread 2 [^\n]*hit (Hardware assisted b|B)reakpoint[^\n]*ap_loop"),
@@ -125,7 +125,10 @@ WANTED = [
     ("running", r"received signal SIGINT"),
     ("interrupted", r" = 1\n"),
 ]
-KVM_WANTED = [w for w in WANTED]
+# TCG's AMD-V takes no breakpoints from the DR7 of a guest that is entered, so KVM's debug registers
+# have no effect there: stops by INT3 alone.
+TCG_LOOK = re.sub(r"echo \\n-- (watch|access)\\n\n(?s:.*?)(?=echo \\n--)", "", LOOK).replace("hbreak", "break")
+TCG_WANTED = [w for w in WANTED if w[0] not in ("watch", "access")]
 
 
 def kernel(folder):
@@ -283,7 +286,7 @@ def gdb_amd_v():
         with Machine(command=cmd) as m:
             for chip in ("user", "split"):
                 m.expect("^ready " + chip, 200)
-                check("kvm, irqchip " + chip, Gdb(d, wire, elf, LOOK + END).finish(200), KVM_WANTED)
+                check("kvm, irqchip " + chip, Gdb(d, wire, elf, TCG_LOOK + END).finish(200), TCG_WANTED)
             m.expect("^over", 60)
 
 

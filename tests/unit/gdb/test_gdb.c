@@ -369,7 +369,7 @@ static void test_points(void **state)
     }
     assert_int_equal(vm.debug.nexec, DEBUG_EXEC_MAX);
     for (unsigned i = 1; i < vm.debug.nexec; i++)
-        assert_true(vm.debug.exec[i - 1] < vm.debug.exec[i]);
+        assert_true(vm.debug.exec[i - 1].addr < vm.debug.exec[i].addr);
     answers("D", "OK");
     assert_true(hung_up);
     gdb_session_free(s);
@@ -383,8 +383,10 @@ static void test_processors_own(void **state)
     static struct debug d;
     u64 dr[4], dr7;
 
-    assert_true(debug_set(&d, DEBUG_EXEC, 0x1234, 1));
+    assert_true(debug_set(&d, DEBUG_OWN, 0x1234, 1));
     assert_true(debug_set(&d, DEBUG_WRITE, 0x1004, 12));
+    assert_true(debug_set(&d, DEBUG_EXEC, 0x1234, 1)); /* the same place, and nothing more */
+    assert_true(debug_set(&d, DEBUG_EXEC, 0x1235, 1));
     assert_int_equal(debug_make_registers(&d, dr, &dr7), 3);
     assert_int_equal(dr[0], 0x1234);
     assert_int_equal(dr[1], 0x1004); /* four bytes, and eight */
