@@ -60,8 +60,8 @@ def end_with_parent():
 class Machine:
     """with Machine("--kernel", k, ...) as m: m.expect("login:"); m.send("root"); ..."""
 
-    def __init__(self, *args, engine=None, command=None):
-        cmd = command or [WIRT, "run"] + (["--engine", engine] if engine else []) + [str(a) for a in args]
+    def __init__(self, *args, engine=None):
+        cmd = [WIRT, "run"] + (["--engine", engine] if engine else []) + [str(a) for a in args]
         self.cmd = " ".join(cmd)
         self.log = b""
         self.pos = 0
