@@ -5,12 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Names and texts come from files of strangers: no line breaks, no terminal's control sequences. */
-static void one_line(char *msg)
+/* C0, DEL, and the C1 controls as UTF-8 has them. */
+char *err_plain(char *text)
 {
-    for (; *msg; msg++)
-        if ((unsigned char)*msg < ' ' || *msg == 0x7f)
-            *msg = '?';
+    for (unsigned char *p = (unsigned char *)text; *p; p++)
+        if (*p < ' ' || *p == 0x7f)
+            *p = '?';
+        else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+            *p++ = '?', *p = '?';
+    return text;
 }
 
 int err_set(struct err *e, int code, const char *fmt, ...)
@@ -22,7 +25,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
         va_end(ap);
-        one_line(e->msg);
+        err_plain(e->msg);
     }
     return -code;
 }
@@ -40,7 +43,7 @@ int err_prefix(struct err *e, const char *fmt, ...)
     va_end(ap);
     if (n >= 0 && (size_t)n < sizeof(whole))
         snprintf(whole + n, sizeof(whole) - n, ": %s", e->msg);
-    one_line(whole);
+    err_plain(whole);
     memcpy(e->msg, whole, sizeof(whole));
     return -e->code;
 }

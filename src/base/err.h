@@ -23,6 +23,10 @@ int err_set(struct err *e, int code, const char *fmt, ...) printf_like(3, 4);
 /* Puts "context: " in front of the message of *e (may be NULL); returns -e->code. */
 int err_prefix(struct err *e, const char *fmt, ...) printf_like(2, 3);
 
+/* Names and texts come from files of strangers: line breaks and what a terminal would obey become
+ * ?, in place.  Returns text. */
+char *err_plain(char *text);
+
 /*
  * An invariant of Wirt itself is broken: prints what, where, and the last trace events of each
  * machine of this process (base/trace.h), then aborts.

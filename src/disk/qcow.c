@@ -179,7 +179,7 @@ static void qcow_info(struct img *im, struct disk_info *i)
 const struct format format_qcow = {
     .name = "qcow",
     .title = "qcow (version 1)",
-    .caps = DISK_CAN_WRITE | DISK_CAN_CREATE | DISK_CAN_BACKING,
+    .caps = DISK_CAN_WRITE | DISK_CAN_CREATE | DISK_CAN_BACKING | DISK_BACKING_URL,
     .options = qcow_options,
     .probe = qcow_probe,
     .open = qcow_open,

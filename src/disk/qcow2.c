@@ -513,8 +513,9 @@ static void qcow2_info(struct img *im, struct disk_info *i)
 const struct format format_qcow2 = {
     .name = "qcow2",
     .title = "qcow2",
-    .caps = DISK_CAN_WRITE | DISK_CAN_CREATE | DISK_CAN_BACKING | DISK_CAN_COMPRESS |
-            DISK_CAN_RESIZE | DISK_CAN_CHECK | DISK_CAN_REPAIR | DISK_CAN_SNAPSHOT,
+    .caps = DISK_CAN_WRITE | DISK_CAN_CREATE | DISK_CAN_BACKING | DISK_BACKING_URL |
+            DISK_CAN_COMPRESS | DISK_CAN_RESIZE | DISK_CAN_CHECK | DISK_CAN_REPAIR |
+            DISK_CAN_SNAPSHOT,
     .options = qcow2_options,
     .probe = qcow2_probe,
     .open = qcow2_open,

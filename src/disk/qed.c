@@ -198,7 +198,7 @@ static void qed_info(struct img *im, struct disk_info *i)
 const struct format format_qed = {
     .name = "qed",
     .title = "QED",
-    .caps = DISK_CAN_WRITE | DISK_CAN_CREATE | DISK_CAN_BACKING,
+    .caps = DISK_CAN_WRITE | DISK_CAN_CREATE | DISK_CAN_BACKING | DISK_BACKING_URL,
     .options = qed_options,
     .probe = qed_probe,
     .open = qed_open,

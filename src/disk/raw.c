@@ -92,8 +92,11 @@ static int raw_create(const struct disk_create *c, struct err *e)
 
 static int raw_resize(struct img *im, u64 size, struct err *e)
 {
-    int r = file_truncate(im->file, size);
+    int r;
 
+    if (im->file->is_device)
+        return err_set(e, EINVAL, "is a device, which has the size that it has");
+    r = file_truncate(im->file, size);
     if (r)
         return err_set(e, -r, "%s", strerror(-r));
     im->b.size = align_up(size, DISK_SECTOR);

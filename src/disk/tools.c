@@ -7,6 +7,7 @@
 #include "disk/tar.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,10 +136,19 @@ static int look_at_backing(struct disk_create *c, struct err *e)
     return 0;
 }
 
+/* Such a name is one of a file here, and would be one of a protocol to who reads it. */
+static bool looks_like_url(const char *name)
+{
+    size_t n = strcspn(name, ":/");
+
+    return name[n] == ':' && !strstr(name, "://");
+}
+
 int disk_create(const char *format, const struct disk_create *want, struct err *e)
 {
     const struct format *f = format_find(format);
     struct disk_create c = *want;
+    char backing[PATH_MAX];
     int r = 0;
 
     if (!f)
@@ -151,6 +161,10 @@ int disk_create(const char *format, const struct disk_create *want, struct err *
         r = check_options(f, c.options, e);
     if (!r && c.backing)
         r = look_at_backing(&c, e);
+    if (!r && c.backing && f->caps & DISK_BACKING_URL && looks_like_url(c.backing)) {
+        snprintf(backing, sizeof(backing), "./%s", c.backing);
+        c.backing = backing;
+    }
     if (!r && !c.size)
         r = err_set(e, EINVAL, "no size given");
     if (!r && c.size > (u64)INT64_MAX - 4096)

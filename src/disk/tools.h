@@ -20,6 +20,7 @@ enum {
     DISK_CAN_BACKING = 1 << 5,  /* has parents */
     DISK_CAN_SNAPSHOT = 1 << 6, /* internal ones */
     DISK_CAN_COMPRESS = 1 << 7, /* stores compressed clusters */
+    DISK_BACKING_URL = 1 << 8,  /* what is in front of a colon in a parent's name is a protocol */
 };
 
 /* ---- create ---- */

@@ -326,6 +326,34 @@ def test_snapshots():
     assert "no snapshots" in wirt("snapshot", "list", "a.img")
 
 
+def test_strange_names():
+    """Names from images and of files: nothing that a terminal obeys is printed, and no name is taken for a protocol."""
+    red = "\033[31mred\033]0;title\007\u009b0m\nline"
+    make("a.img", MIB, [(0, b"x" * 512)])
+    wirt("convert", "a.img", "a.qcow2")
+    wirt("snapshot", "create", "a.qcow2", red)
+    os.rename("a.qcow2", red)
+    wirt("create", "-f", "qcow2", "-b", red, "over.qcow2")
+    outs = [wirt("info", "over.qcow2"), wirt("info", "--backing-chain", "over.qcow2"), wirt("snapshot", "list", red), wirt("map", "over.qcow2"),
+            wirt("check", "/" + red, status=1)]
+    for out in outs:
+        assert not any(c < " " and c != "\n" or "\x7f" <= c < "\xa0" for c in out), repr(out)
+        assert "\nline" not in out and ("?[31mred" in out), repr(out)
+    assert json.loads(wirt("snapshot", "--output", "json", "list", red))[0]["name"] == red
+    refused("wirt: b?.vmdk: a name that", "create", "-o", "subformat=monolithicFlat", "b\n.vmdk", "1M")
+    with open(b"\xff.img", "wb") as f:
+        f.truncate(MIB)
+    assert json.loads(wirt("info", "--output", "json", b"\xff.img".decode(errors="surrogateescape")))["filename"] == "?.img"
+    for name in ["a:b", "file:a.img", "nbd:x", "json:{}", 'q"', "%s", "-x"]:
+        make(name, MIB, [(4096, name.encode())])
+        for f in ["qcow2", "qed", "qcow"]:
+            wirt("create", "-f", f, "-b", name, "-F", "raw", "--force", "n.img")
+            wirt("compare", "--", name, "n.img")
+            if HAVE_QEMU and f == "qcow2":
+                qemu("compare", "-f", "raw", "-F", f, "./" + name, "n.img")
+    assert not leftovers()
+
+
 def test_check():
     make("a.img", 4 * MIB, [(0, b"1" * MIB)])
     wirt("convert", "a.img", "a.qcow2")

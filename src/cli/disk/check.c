@@ -25,7 +25,7 @@ static void put(json_t *j, const char *name, u64 v, bool always)
 static void print_json(const struct disk_args *a, const char *format, const struct disk_check *c)
 {
     json_t *j = json_object();
-    json_object_set_new(j, "filename", json_string(a->arg[0]));
+    json_object_set_new(j, "filename", disk_json_text(a->arg[0]));
     json_object_set_new(j, "format", json_string(format));
     put(j, "check-errors", 0, true);
     put(j, "image-end-offset", c->end, false);

@@ -229,6 +229,18 @@ void disk_print_json(json_t *j)
     json_decref(j);
 }
 
+json_t *disk_json_text(const char *s)
+{
+    json_t *v = json_string(s);
+    char *copy = v ? NULL : strdup(s);
+    for (char *p = copy; p && *p; p++)
+        *p = *p & 0x80 ? '?' : *p;
+    if (copy)
+        v = json_string(copy);
+    free(copy);
+    return v;
+}
+
 /* ------------------------------------------------------------------------ choice -- */
 
 static const struct disk_verb *find_verb(const char *word, struct err *e)

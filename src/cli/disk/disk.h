@@ -57,6 +57,8 @@ const char *disk_format_of(const char *path);
 /* "4 GiB" and the like. */
 const char *disk_human(char out[32], u64 bytes);
 void disk_print_json(json_t *j); /* drops it */
+/* A file's name or a text of an image: what is no UTF-8 shows as ?. */
+json_t *disk_json_text(const char *s);
 
 /* ---- stage.c: a file that appears under its name when it is whole ---- */
 struct stage {

@@ -30,8 +30,7 @@ static json_t *place(struct collect *c, const char *key)
 
 static void text(struct disk_info *i, const char *key, const char *value)
 {
-    json_t *v = json_string(value);
-    json_object_set_new(place(i->opaque, key), key, v ? v : json_string("?"));
+    json_object_set_new(place(i->opaque, key), key, disk_json_text(value));
 }
 
 static void number(struct disk_info *i, const char *key, u64 value)
@@ -60,7 +59,7 @@ static json_t *describe(struct img *im, struct err *e)
     unsigned n;
     for (unsigned i = 0; i < im->nextra; i++)
         size += allocated(im->extra[i]);
-    json_object_set_new(c.top, "filename", json_string(im->path));
+    json_object_set_new(c.top, "filename", disk_json_text(im->path));
     json_object_set_new(c.top, "format", json_string(im->fmt->name));
     json_object_set_new(c.top, "virtual-size", json_integer((json_int_t)im->b.size));
     json_object_set_new(c.top, "actual-size", json_integer((json_int_t)size));
@@ -73,7 +72,7 @@ static json_t *describe(struct img *im, struct err *e)
         bool alone = *backing == '/' || !slash || strstr(backing, "://");
         snprintf(full, sizeof(full), "%.*s%s", alone ? 0 : (int)(slash + 1 - im->path), im->path,
                  backing);
-        json_object_set_new(c.top, "full-backing-filename", json_string(full));
+        json_object_set_new(c.top, "full-backing-filename", disk_json_text(full));
     }
     if (json_object_size(c.specific))
         json_object_set_new(c.top, "format-specific",
@@ -91,6 +90,13 @@ static json_t *describe(struct img *im, struct err *e)
 
 /* ------------------------------------------------------------------ for people -- */
 
+static void print_line(const char *s)
+{
+    char *copy = strdup(s);
+    puts(copy ? err_plain(copy) : "?");
+    free(copy);
+}
+
 static void print_value(const char *key, const json_t *v)
 {
     char label[64];
@@ -99,7 +105,7 @@ static void print_value(const char *key, const json_t *v)
         *p = *p == '-' ? ' ' : *p;
     printf("  %-22s ", label);
     if (json_is_string(v))
-        puts(json_string_value(v));
+        print_line(json_string_value(v));
     else if (json_is_integer(v))
         printf("%lld\n", (long long)json_integer_value(v));
     else
@@ -114,7 +120,7 @@ static void print_text(const json_t *top, struct img *im, struct err *e)
     const char *key;
     json_t *v;
     unsigned n;
-    printf("%s\n", im->path);
+    print_line(im->path);
     printf("  %-22s %s\n", "format", im->fmt->name);
     printf("  %-22s %s (%llu bytes)\n", "size of the disk", disk_human(size, bytes),
            (unsigned long long)bytes);

@@ -6,6 +6,7 @@
 #include "cli/disk/disk.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct row {
@@ -83,10 +84,12 @@ static void print_row(const struct row *r)
     if (!r->data)
         return;
     printf("%#-16llx %#-16llx ", (unsigned long long)r->start, (unsigned long long)r->len);
+    char *file = r->have_offset ? strdup(r->file) : NULL;
     if (r->have_offset)
-        printf("%#-16llx %s\n", (unsigned long long)r->offset, r->file);
+        printf("%#-16llx %s\n", (unsigned long long)r->offset, file ? err_plain(file) : "?");
     else
         printf("%-16s\n", "compressed");
+    free(file);
 }
 
 int disk_verb_map(struct disk_args *a, struct err *e)

@@ -24,8 +24,8 @@ json_t *snapshots_json(const struct disk_snapshot *s, unsigned n)
                  {"vm-clock-sec", s[i].vm_clock_ns / 1000000000},
                  {"vm-clock-nsec", s[i].vm_clock_ns % 1000000000},
                  {"disk-size", s[i].disk_size}};
-        json_object_set_new(j, "id", json_string(s[i].id));
-        json_object_set_new(j, "name", json_string(s[i].name));
+        json_object_set_new(j, "id", disk_json_text(s[i].id));
+        json_object_set_new(j, "name", disk_json_text(s[i].name));
         for (unsigned k = 0; k < ARRAY_SIZE(v); k++)
             json_object_set_new(j, v[k].name, json_integer((json_int_t)v[k].v));
         json_array_append_new(list, j);
@@ -38,6 +38,7 @@ void snapshots_print(const struct disk_snapshot *s, unsigned n, const char *inde
     printf("%s%-6s %-24s %-19s %10s %10s\n", indent, "ID", "NAME", "TAKEN", "DISK", "MEMORY");
     for (unsigned i = 0; i < n; i++) {
         char date[40] = "", disk[32] = "", memory[32] = "";
+        struct disk_snapshot x = s[i];
         time_t t = (time_t)s[i].seconds;
         struct tm tm;
         if (localtime_r(&t, &tm))
@@ -46,7 +47,8 @@ void snapshots_print(const struct disk_snapshot *s, unsigned n, const char *inde
             disk_human(disk, s[i].disk_size);
         if (s[i].vm_state_size)
             disk_human(memory, s[i].vm_state_size);
-        printf("%s%-6s %-24s %-19s %10s %10s\n", indent, s[i].id, s[i].name, date, disk, memory);
+        printf("%s%-6s %-24s %-19s %10s %10s\n", indent, err_plain(x.id), err_plain(x.name), date,
+               disk, memory);
     }
 }
 

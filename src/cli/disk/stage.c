@@ -179,10 +179,12 @@ void stage_close(struct stage *s)
 void stage_fix(const struct stage *s, struct err *e)
 {
     char msg[sizeof(e->msg)];
-    char *at = s->path ? strstr(e->msg, s->path) : NULL;
-    if (!at || s->in_place)
-        return;
-    snprintf(msg, sizeof(msg), "%.*s%s%s", (int)(at - e->msg), e->msg, s->final,
-             at + strlen(s->path));
-    memcpy(e->msg, msg, sizeof(msg));
+    char *path = s->path && !s->in_place ? strdup(s->path) : NULL; /* as a message has it */
+    char *at = path ? strstr(e->msg, err_plain(path)) : NULL;
+    if (at) {
+        snprintf(msg, sizeof(msg), "%.*s%s%s", (int)(at - e->msg), e->msg, s->final,
+                 at + strlen(path));
+        memcpy(e->msg, err_plain(msg), sizeof(msg));
+    }
+    free(path);
 }

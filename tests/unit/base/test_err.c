@@ -17,6 +17,11 @@ static void a_message_is_one_line(void **state)
     assert_string_equal(e.msg, "a?b: no such thing: ?[2J?\xc3\xa4");
     assert_int_equal(err_prefix(&e, "c\rd"), -EINVAL);
     assert_string_equal(e.msg, "c?d: a?b: no such thing: ?[2J?\xc3\xa4");
+    /* What 8-bit terminals take for ESC [, and letters beside it. */
+    err_set(&e, EINVAL,
+            "\xc2\x9b"
+            "2J \xc2\xa0\xc3\x9b\xc2");
+    assert_string_equal(e.msg, "??2J \xc2\xa0\xc3\x9b\xc2");
 }
 
 int main(void)
