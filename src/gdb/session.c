@@ -220,6 +220,7 @@ void gdb_session_input(struct gdb_session *s, const u8 *buf, size_t n)
             if (!s->no_ack)
                 s->ops.send(s->ops.opaque, (const u8 *)"+", 1);
             interrupt(s); /* who asks while it runs wants it to stand */
+            pause(s);     /* or the control socket has let it run */
             gdb_command(s);
             break;
         }

@@ -465,6 +465,13 @@ static void stopping(void)
     assert_string_equal(said, "$T02thread:1;#d4");
     assert_true(vm.paused);
 
+    vm_resume(&vm); /* by the control socket */
+    answers("qAttached", "1");
+    assert_true(vm.paused);
+    answers("c", "");
+    vm_pause(&vm);
+    assert_string_equal(said, "$T02thread:1;#d4");
+
     answers("vCont;s:2", ""); /* the other one waits for its start: the first stays */
     assert_true(vm.vcpu[0].debug.stopped);
     assert_false(vm.vcpu[1].debug.stopped);
