@@ -422,24 +422,36 @@ static const void *shared_miss(struct soft *sc, struct site *st, u64 lin, enum t
     return sc->rx + b->entry;
 }
 
-/* A site's access was not where its last one was.  One that moves all the time computes the place
- * from now on. */
+/* How many cycles pass between two moves: the clock is read at some of them only. */
+static u64 move_cycles(struct soft *sc)
+{
+    enum { SOME = 4 };
+
+    if (++sc->stats.moves % SOME == 0) {
+        u64 now = __builtin_ia32_rdtsc();
+        sc->move_cycles = (now - sc->move_tsc) / SOME;
+        sc->move_tsc = now;
+    }
+    return sc->move_cycles;
+}
+
+/* A site's access was not where its last one was.  One that moves often computes the place from now
+ * on; a kernel has few loops, and every switch between processes moves most of its sites. */
 static bool place_moved(struct soft *sc, const struct site *st, u64 lin)
 {
-    enum { OFTEN = 4096 /* cycles */, TIMES = 32 };
+    enum { OFTEN = 4096, OFTEN_KERNEL = 16 * OFTEN /* cycles */, TIMES = 32 };
     struct place *p = &sc->places[st->place];
     u32 at = tlb_index(lin) * (u32)sizeof(struct tlb_entry);
-    u64 now = __builtin_ia32_rdtsc();
 
     if (!st->guess || p->at == at)
         return false;
     p->at = at;
-    if (now - p->when < OFTEN)
+    u64 cycles = move_cycles(sc) * (sc->stats.moves - p->when);
+    p->when = sc->stats.moves;
+    if (cycles < (sc->key & KEY_USER ? OFTEN : OFTEN_KERNEL))
         p->bad += 2;
     else if (p->bad)
         p->bad--;
-    p->when = now;
-    sc->stats.moves++;
     if (p->bad >= TIMES) {
         place_code(sc->rw + st->guess);
         p->bad = 0;

@@ -155,9 +155,10 @@ struct soft {
     struct place {
         u32 at; /* where in the TLB the last access of this site was */
         u32 bad;
-        u64 when;     /* host TSC */
+        u64 when;     /* stats.moves */
     } places[PLACES]; /* of sites; shared now and then, which does no harm */
     u32 nplaces;
+    u64 move_cycles, move_tsc; /* between moves of places, on average; and when that was seen */
     u8 vec_live; /* guest vector and x87 state is in the host's registers */
     u8 vec_avx;  /* XSAVE saves AVX state */
     u16 key;     /* current */
