@@ -282,15 +282,13 @@ const void *help_moved(struct soft *sc, struct site *st, u64 unused)
     return help_jump(sc, st, st->rip);
 }
 
-/* At s.rip, in another block, after something that may have changed modes and mappings. */
-static const void *go_on(struct soft *sc, const struct site *st)
+/* At s.rip, in another block of 64-bit code; key is right. */
+static const void *go_to(struct soft *sc, const struct site *st)
 {
     struct cpu *c = &sc->c;
     u64 rip = c->s.rip;
 
-    soft_refresh(sc);
-    if (unlikely(kicked(sc) || vcpu_events(c->vcpu) || (sc->key & (KEY_64 | KEY_BAD)) != KEY_64 ||
-                 c->s.halted || c->s.wait_sipi || c->triple_fault || cpu_must_step(c))) {
+    if (unlikely(kicked(sc) || vcpu_events(c->vcpu))) {
         vec_save(sc);
         return NULL;
     }
@@ -299,9 +297,36 @@ static const void *go_on(struct soft *sc, const struct site *st)
     return likely(j->rip == rip) ? j->host : help_jump(sc, (struct site *)st, rip);
 }
 
+/* The same after something that may have changed modes and mappings. */
+static const void *go_on(struct soft *sc, const struct site *st)
+{
+    const struct cpu *c = &sc->c;
+
+    soft_refresh(sc);
+    if (unlikely((sc->key & (KEY_64 | KEY_BAD)) != KEY_64 || c->s.halted || c->s.wait_sipi ||
+                 c->triple_fault || cpu_must_step(c))) {
+        vec_save(sc);
+        return NULL;
+    }
+    return go_to(sc, st);
+}
+
+/* The same after a quick way between kernel and program (cpu/ring3.h), which changes no more than
+ * the side. */
+static const void *go_across(struct soft *sc, const struct site *st)
+{
+    struct cpu *c = &sc->c;
+    u16 key = (u16)((sc->key & ~KEY_USER) | (c->user ? KEY_USER : 0));
+
+    if (unlikely(sc->jumps_key[c->mmu_idx] != key))
+        return go_on(sc, st);
+    sc->key = key;
+    return go_to(sc, st);
+}
+
 /* The instruction of a program or kernel in ring 3, if it is one that the interface does; false:
  * it is not, and nothing has happened. */
-static bool ring3_insn(struct soft *sc, const struct site *st)
+static bool ring3_insn(struct soft *sc, const struct site *st, const void **next)
 {
     struct cpu *c = &sc->c;
     const struct ring3_ops *ops = cpu_ring3(c);
@@ -312,20 +337,26 @@ static bool ring3_insn(struct soft *sc, const struct site *st)
     flags_out(sc);
     c->s.rip = st->rip;
     c->next_rip = st->rip + st->len;
-    if (call && ops->quick_syscall(c))
+    if (call && ops->quick_syscall(c)) {
+        *next = go_across(sc, st);
         return true;
+    }
     if (!kernel || cpu_must_step(c))
         return false;
     vec_save(sc);
-    if (!call)
-        return ops->privileged(c);
-    ops->syscall(c);
-    c->s.rip = c->next_rip;
+    if (call) {
+        ops->syscall(c);
+        c->s.rip = c->next_rip;
+    } else if (!ops->privileged(c)) {
+        return false;
+    }
+    *next = go_on(sc, st);
     return true;
 }
 
 /* mmu_fill() would not give the page at lin: the same. */
-static bool ring3_access(struct soft *sc, const struct site *st, u64 lin, enum tlb_access a)
+static bool ring3_access(struct soft *sc, const struct site *st, u64 lin, enum tlb_access a,
+                         const void **next)
 {
     struct cpu *c = &sc->c;
     const struct ring3_ops *ops = cpu_ring3(c);
@@ -334,10 +365,17 @@ static bool ring3_access(struct soft *sc, const struct site *st, u64 lin, enum t
         return false;
     flags_out(sc);
     c->s.rip = st->rip;
-    if (a != TLB_WRITE || !c->s.ring3_kernel || !(c->fill_error & PF_P))
-        return ops->quick_fault(c, lin, c->fill_error);
+    if (a != TLB_WRITE || !c->s.ring3_kernel || !(c->fill_error & PF_P)) {
+        if (!ops->quick_fault(c, lin, c->fill_error))
+            return false;
+        *next = go_across(sc, st);
+        return true;
+    }
     vec_save(sc);
-    return ops->store(c, lin);
+    if (!ops->store(c, lin))
+        return false;
+    *next = go_on(sc, st);
+    return true;
 }
 
 /* One instruction by the interpreter; goes on behind it when nothing else came up. */
@@ -349,9 +387,10 @@ const void *help_insn(struct soft *sc, struct site *st, u64 unused)
     u32 next = st->next;
     u16 key = sc->key;
     bool live = sc->vec_live;
+    const void *quick;
 
-    if (st->decoded && cpu_ring3(c) && ring3_insn(sc, st))
-        return go_on(sc, st);
+    if (st->decoded && cpu_ring3(c) && ring3_insn(sc, st, &quick))
+        return quick;
     if (unlikely(sc->lockstep))
         return leave(sc, rip);
     flags_out(sc);
@@ -462,6 +501,7 @@ static bool place_moved(struct soft *sc, const struct site *st, u64 lin)
 static const void *access_miss(struct soft *sc, struct site *st, u64 lin, enum tlb_access a)
 {
     struct cpu *c = &sc->c;
+    const void *quick;
 
     if (place_moved(sc, st, lin) && tlb_lookup(c->tlb, lin, st->size, a) && !(lin & st->align))
         return sc->rx + st->retry;
@@ -473,8 +513,8 @@ static const void *access_miss(struct soft *sc, struct site *st, u64 lin, enum t
     if ((lin & PAGE_MASK) + st->size <= PAGE_SIZE && !(lin & st->align)) {
         if (mmu_fill(c, lin, a) && tlb_lookup(c->tlb, lin, st->size, a))
             return sc->rx + st->retry;
-        if (cpu_ring3(c) && ring3_access(sc, st, lin, a))
-            return go_on(sc, st);
+        if (cpu_ring3(c) && ring3_access(sc, st, lin, a, &quick))
+            return quick;
     }
     return help_insn(sc, st, 0);
 }
