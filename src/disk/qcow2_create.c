@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const struct create_option qcow2_options[] = {
     {"compat", "0.10 (version 2) or 1.1 (version 3, default)"},
@@ -221,6 +222,8 @@ static int create_data_file(const struct plan *p, struct err *e)
     else
         snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - p->c->path), p->c->path,
                  p->data_file);
+    if (!p->c->io.io && access(path, F_OK) == 0)
+        return err_set(e, EEXIST, "data_file=%s: exists already; it is not replaced", p->data_file);
     r = file_open(&f, path, FILE_CREATE, &p->c->io, e);
     if (!r) {
         r = file_truncate(f, p->size);

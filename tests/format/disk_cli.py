@@ -354,6 +354,16 @@ def test_strange_names():
     assert not leftovers()
 
 
+def test_data_file_exists():
+    """A data file of that name is somebody's, and stays."""
+    make("old.raw", 4096, [(0, b"precious")])
+    want = content("old.raw")
+    refused("exists already", "create", "-f", "qcow2", "-o", "data_file=" + os.path.abspath("old.raw"), "a.qcow2", "1M")
+    refused("exists already", "create", "-f", "qcow2", "-o", "data_file=old.raw", "a.qcow2", "1M")
+    assert content("old.raw") == want and not os.path.exists("a.qcow2") and not leftovers()
+    wirt("create", "-f", "qcow2", "-o", "data_file=new.raw", "a.qcow2", "1M")
+
+
 def test_check():
     make("a.img", 4 * MIB, [(0, b"1" * MIB)])
     wirt("convert", "a.img", "a.qcow2")
