@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Trial guests of one page of code: a loop that counts down from 1000, an OUT, an SSE2 addition
- * whose sum goes out too, HLT.  Linux: Documentation/virt/kvm/api.rst.
+ * whose sum goes out too, HLT.  Then one that reads the TSC.  Linux:
+ * Documentation/virt/kvm/api.rst.
  *
  * Memory: code at 1000h, page tables at 10000h (identity, 2 MiB pages).
  */
@@ -29,6 +30,9 @@ enum {
     GPA_PAE = 0x13000,
     PORT_LOOP = 0x10,
     PORT_SUM = 0x11,
+    PORT_TSC_LOW = 0x12,
+    PORT_TSC_HIGH = 0x13,
+    TSC_SLACK = 1 << 20, /* processors' TSCs may be apart */
     ADDEND = 0x1234567,
     LOOP_US_MAX = 1000, /* where VT is, it takes some ten, and a slow host's hundred */
     PATIENCE_MS = 120,  /* a mode */
@@ -42,6 +46,9 @@ static const u8 code16[] = {0x66, 0xb9, 0xe8, 3,    0,    0,    0x66, 0x49, 0x75
 static const u8 code32[] = {0xb9, 0xe8, 3,    0,    0,    0xff, 0xc9, 0x75, 0xfc,
                             0xe7, 0x10, 0x66, 0x0f, 0x6e, 0xc0, 0x66, 0x0f, 0xfe,
                             0xc0, 0x66, 0x0f, 0x7e, 0xc0, 0xe7, 0x11, 0xf4};
+
+/* rdtsc; out PORT_TSC_LOW,eax; mov eax,edx; out PORT_TSC_HIGH,eax; hlt */
+static const u8 code_tsc[] = {0x0f, 0x31, 0xe7, 0x12, 0x89, 0xd0, 0xe7, 0x13, 0xf4};
 
 static const struct {
     unsigned bit;
@@ -193,6 +200,26 @@ static void try_mode(struct trial *x, unsigned bit, const char *name)
     x->t->whole |= bit;
 }
 
+/* The guest's TSC must be what we make it, or its clocks part when the machine stands. */
+static void try_tsc(struct trial *x)
+{
+    static const char what[] = "the time stamp counter";
+    u64 from = __builtin_ia32_rdtsc(), offset = 0 - from;
+    struct kvm_device_attr a = {
+        .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (u64)&offset};
+    u32 low, high;
+
+    if (ioctl(x->vcpu, KVM_SET_DEVICE_ATTR, &a))
+        return; /* an older kernel: engine_kvm.c has another way */
+    memcpy(x->mem + GPA_CODE, code_tsc, sizeof(code_tsc));
+    if (!set_registers(x, MODE_LONG) || !run_to(x, what, PORT_TSC_LOW, &low) ||
+        !run_to(x, what, PORT_TSC_HIGH, &high))
+        return;
+    u64 tsc = (u64)high << 32 | low;
+    if (tsc > __builtin_ia32_rdtsc() - from + TSC_SLACK)
+        wrong(x, "%s: KVM takes an offset for it that has no effect", what);
+}
+
 static bool open_vcpu(struct trial *x)
 {
     struct kvm_userspace_memory_region slot = {.memory_size = TRIAL_MEMORY,
@@ -242,6 +269,8 @@ static void try_all(struct trial *x, bool stop_early)
             wrong(x, "%s: a loop of 1000 turns takes %.0f us: this KVM emulates", modes[i].name,
                   t->loop_us);
     }
+    if (!*t->why)
+        try_tsc(x);
 }
 
 static void close_trial(struct trial *x)

@@ -6,6 +6,7 @@ TCG is no exact processor, so some checks of the flat guests fail on it, on KVM 
 known by name.  The same guests pass whole on the engine `soft` inside the same machine."""
 import glob, os, re, shutil, subprocess
 
+from . import stand
 from .machine import CACHE, PATIENCE, TOP, WIRT, Failed, Scratch, Skip, guest, initrd_with, tool
 
 # Checks that must pass, and those that TCG (or, where said, KVM) gets wrong.
@@ -59,6 +60,20 @@ linux() { # name, options, kernel's options, command
     echo "linux $1 ended: $?"
 }
 %s
+stand() { # irqchip; engine that goes on
+    echo "stand $1 $2"
+    rm -f log
+    ./wirt run --engine kvm --irqchip $1 --kernel stand.elf --memory 16M --net none --name st < in >> log 2>&1 &
+    sleep 8; ./wirt stop st; sleep 1; echo stood >> log; sleep 3; ./wirt cont st
+    sleep 5; ./wirt save st saved; wait $!; echo stood >> log; sleep 3
+    ./wirt run --load saved --engine $2 --name st < in >> log 2>&1 &
+    sleep 6; ./wirt quit st; wait $!
+    cat log
+    echo "stand $1 $2 ended: 0"
+}
+stand user kvm
+stand split kvm
+stand split soft
 echo "path"
 ./wirt run --name path $base --engine kvm --append "$append wirt.run='n=0; while [ \$n -lt 400 ]; do n=\$((n + 1)); echo turn \$n; usleep 100000; done; echo whole way'" < in > path.log &
 saves() { # turn to wait for
@@ -97,6 +112,7 @@ def run_inside(folder):
     tool("tools/make-initrd", "cloud", host, "irqbypass", "kvm", "ccp", "kvm-amd")
     files = dict(libraries(*programs.values()), **programs)
     files.update({"t/%s.bin" % g: os.path.join(build, "tests/guest/%s.bin" % g) for g in FLAT})
+    files["t/stand.elf"] = stand.kernel(folder)
     files.update({"t/vmlinuz": kernel, "t/initrd": initrd})
     script = os.path.join(folder, "run")
     with open(script, "w") as f:
@@ -147,6 +163,10 @@ def in_amd_v():
         log, status = part(text, "linux " + name, "linux %s ended: " % name)
         if status != "0" or not re.search(want, log, re.M):
             raise Failed("Linux on kvm, %s: %s\n%s" % (name, status, log[-3000:]))
+    for name in ("user kvm", "split kvm", "split soft"):
+        pieces = [stand.readings(p) for p in part(text, "stand " + name, "stand %s ended: " % name)[0].split("stood\n")]
+        stand.check("a pause on kvm, irqchip " + name.split()[0], pieces[0], pieces[1])
+        stand.check("saved, from irqchip " + name.replace(" ", " to "), pieces[1], pieces[2])
     log, status = text[text.index("\npath\n"):], part(text, "path", "path ended: ")[1]
     turns = [int(n) for n in re.findall(r"^turn (\d+)", log, re.M)]
     if status != "0" or "whole way" not in log or turns != list(range(turns[0], 401)):
