@@ -69,6 +69,7 @@ stand() { # irqchip; engine that goes on
     ./wirt run --load saved --engine $2 --name st < in >> log 2>&1 &
     sleep 6; ./wirt quit st; wait $!
     cat log
+    echo
     echo "stand $1 $2 ended: 0"
 }
 stand user kvm
