@@ -255,24 +255,33 @@ def check(engine, text, wanted):
             raise Failed("%s: %r was not said under \"%s\":\n%s" % (engine, pattern, name, text[-6000:]))
 
 
-def gdb_linux():
-    """A Linux that was booted without thinking of debuggers: attach, look, break, detach; then it answers."""
+def linux(console, *args):
+    """A Linux that was booted without thinking of debuggers: attach, stop in a system call, step, go on to the next one,
+    detach; then it goes on."""
     kernel_file, initrd = guest("cloud")
     with Scratch() as d:
         sock = os.path.join(d, "gdb.sock")
-        with Machine("--kernel", kernel_file, "--initrd", initrd, "--append", "console=ttyS0 nokaslr quiet", "--memory", "256M",
-                     "--net", "none", "--cpus", "2", "--gdb", "unix:" + sock) as m:
+        with Machine("--kernel", kernel_file, "--initrd", initrd, "--append", "console=%s nokaslr quiet" % console, "--memory",
+                     "256M", "--net", "none", "--cpus", "2", "--gdb", "unix:" + sock, *args) as m:
             m.expect("# $", 120)
-            address = m.run("grep ' T __x64_sys_getpid$\\| T __ia32_sys_getpid$\\| [tT] __x64_sys_getppid$' /proc/kallsyms")
-            at = re.search(r"([0-9a-f]{16}) [tT] __x64_sys_getpid", address).group(1)
-            script = "\nhbreak *0x%s\necho \\n-- running\\n\ncontinue\nprint/x $rip\nprint/x $cs\ndelete\n" % at
+            said = m.run("grep ' [tT] __x64_sys_getpid$' /proc/kallsyms")
+            at = "0x" + re.search(r"([0-9a-f]{16}) [tT] __x64_sys_getpid", said).group(1)
             m.send("while :; do sh -c 'echo $$' >/dev/null; done & sleep 1; kill $!; echo ever''ything")
-            text = Gdb(d, sock, "/bin/true", script + GONE).finish()
-            if "= 0x" + at.lstrip("0") not in text:
-                raise Failed("no stop in the kernel: " + text + m.text()[-500:])
+            text = Gdb(d, sock, "/bin/true", "\nhbreak *%s\ncontinue\nprint/x $rip\nstepi\nprint/x $rip - %s\ncontinue\n"
+                       "print/x $rip\ndelete\n" % (at, at) + GONE).finish()
+            if not re.search(r"\$1 = %s\n(?s:.*)\$2 = 0x[1-9a-f]\n(?s:.*)\$3 = %s\n(?s:.*)detached" % (at, at), text):
+                raise Failed("no stops in the kernel: " + text + m.text()[-500:])
             m.expect("everything", 60)
             m.send("poweroff -f")
             m.finish()
+
+
+def gdb_linux():
+    linux("ttyS0")
+
+
+def gdb_xen_pv():
+    linux("hvc0", "--pv", "xen,mode=pv")
 
 
 TESTS = [
@@ -280,4 +289,5 @@ TESTS = [
     ("gdb on interp", gdb_interp, False),
     ("gdb on kvm", gdb_kvm, False),
     ("gdb on a Linux guest", gdb_linux, True),
+    ("gdb on a classic PV guest", gdb_xen_pv, True),
 ]
