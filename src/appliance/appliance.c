@@ -59,9 +59,7 @@ void ap_note_line(struct appliance *a, char *line)
     size_t n = strlen(line);
     char *more = realloc(a->notes, a->notes_len + n + 2);
 
-    for (char *p = line; *p; p++)
-        if (iscntrl((unsigned char)*p))
-            *p = '?';
+    err_plain(line);
     if (a->o.say)
         a->o.say(a->o.opaque, line);
     if (!more)

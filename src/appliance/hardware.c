@@ -8,6 +8,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -335,44 +337,65 @@ int ap_finish(struct appliance *a, struct err *e)
     return r;
 }
 
-static void print_size(FILE *f, u64 bytes)
+/* A row of the report.  Texts are a stranger's: nothing of them is for the terminal to obey. */
+static void printf_like(3, 4) row(FILE *f, const char *key, const char *fmt, ...)
+{
+    char line[2 * PATH_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    fprintf(f, "  %-12s %s\n", key, err_plain(line));
+}
+
+static const char *size_text(u64 bytes, char text[32])
 {
     if (bytes >= GIB)
-        fprintf(f, "%.3g GiB", (double)bytes / (double)GIB);
+        snprintf(text, 32, "%.3g GiB", (double)bytes / (double)GIB);
     else
-        fprintf(f, "%llu MiB", (unsigned long long)(bytes / MIB));
+        snprintf(text, 32, "%llu MiB", (unsigned long long)(bytes / MIB));
+    return text;
+}
+
+static void print_drive(const struct ap_drive *d, FILE *f)
+{
+    static const char *const kinds[] = {"disk", "cdrom", "floppy"};
+    const char *here = d->here ? d->here : "?", *how = "";
+    char size[32];
+
+    if (d->fresh) {
+        row(f, kinds[d->kind], "%s -> %s: a new one of %s", d->where, here,
+            size_text(d->fresh, size));
+        return;
+    }
+    if (d->overlay)
+        how = ", never written to";
+    else if (d->discard)
+        how = ", changes are thrown away";
+    row(f, kinds[d->kind], "%s -> %s: %s%s%s", d->where, here, d->file ? d->file : "empty",
+        d->readonly ? ", read-only" : "", how);
 }
 
 void appliance_print(const struct appliance *a, const struct machine_config *m, FILE *f)
 {
-    static const char *const kinds[] = {"disk", "cdrom", "floppy"};
+    char path[PATH_MAX], size[32];
 
-    fprintf(f, "%s\n  %-12s %s\n", a->path, "format", a->format->title);
-    fprintf(f, "  %-12s %s\n", "name", m->name);
+    snprintf(path, sizeof(path), "%s", a->path);
+    fprintf(f, "%s\n", err_plain(path));
+    row(f, "format", "%s", a->format->title);
+    row(f, "name", "%s", m->name);
     if (a->system)
-        fprintf(f, "  %-12s %s\n", "system", a->system);
-    fprintf(f, "  %-12s ", "memory");
-    print_size(f, m->memory);
-    fprintf(f, "\n  %-12s %u\n", "processors", m->cpus);
-    fprintf(f, "  %-12s %s\n", "firmware", m->kernel ? "none" : a->efi ? "UEFI" : "BIOS");
-    for (unsigned i = 0; i < a->ndrives; i++) {
-        const struct ap_drive *d = &a->drive[i];
-        fprintf(f, "  %-12s %s -> %s: ", kinds[d->kind], d->where, d->here ? d->here : "?");
-        if (d->fresh) {
-            fprintf(f, "a new one of ");
-            print_size(f, d->fresh);
-            fputc('\n', f);
-        } else {
-            fprintf(f, "%s%s%s\n", d->file ? d->file : "empty", d->readonly ? ", read-only" : "",
-                    d->overlay   ? ", never written to"
-                    : d->discard ? ", changes are thrown away"
-                                 : "");
-        }
-    }
+        row(f, "system", "%s", a->system);
+    row(f, "memory", "%s", size_text(m->memory, size));
+    row(f, "processors", "%u", m->cpus);
+    row(f, "firmware", "%s", m->kernel ? "none" : a->efi ? "UEFI" : "BIOS");
+    for (unsigned i = 0; i < a->ndrives; i++)
+        print_drive(&a->drive[i], f);
     for (unsigned i = 0; !a->ndrives && i < m->ndisks; i++)
-        fprintf(f, "  %-12s %s\n", "disk", m->disk[i].path);
+        row(f, "disk", "%s", m->disk[i].path);
     for (unsigned i = 0; i < MACHINE_NICS_MAX && a->nic[i]; i++)
-        fprintf(f, "  %-12s %s\n", "network", a->nic[i]);
+        row(f, "network", "%s", a->nic[i]);
     if (a->notes)
         fprintf(f, "done in another way, or not at all:\n");
     for (const char *p = a->notes; p && *p;) {

@@ -32,6 +32,7 @@ void xl_note(struct xlcfg *x, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
     va_end(ap);
+    err_plain(line);
     if (x->say)
         x->say(x->opaque, line);
 }

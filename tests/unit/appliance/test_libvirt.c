@@ -116,9 +116,34 @@ static void test_wrong(void **state)
     kit_close(&k);
 }
 
+/* A C1 control is one for a terminal too; a letter of UTF-8 is none. */
+static void test_report(void **state)
+{
+    struct kit k;
+    char *text = NULL;
+    size_t len;
+
+    kit_open(&k);
+    kit_file(&k, "box.xml",
+             "<domain type='kvm'><name>a\xc2\x9b"
+             "2Jb\xc3\xbc</name><memory>65536</memory>"
+             "<devices><interface type='network'><model type='odd\xc2\x9bm'/></interface>"
+             "</devices></domain>");
+    kit_good(&k, "box.xml");
+    FILE *f = open_memstream(&text, &len);
+    assert_non_null(f);
+    appliance_print(k.a, &k.m, f);
+    fclose(f);
+    assert_non_null(strstr(text, "a??2Jb\xc3\xbc"));
+    assert_null(strstr(text, "\xc2\x9b"));
+    assert_null(strstr(k.said, "\xc2\x9b"));
+    free(text);
+    kit_close(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_qemu), cmocka_unit_test(test_xen),
-                                       cmocka_unit_test(test_wrong)};
+                                       cmocka_unit_test(test_wrong), cmocka_unit_test(test_report)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
