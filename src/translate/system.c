@@ -124,12 +124,14 @@ static bool gen_movsr(struct trans *t, struct tinsn *ti)
 {
     const struct operand *to = &ti->i.opnd[0], *from = &ti->i.opnd[1];
 
-    if (to->kind != OPND_GPR || from->kind != OPND_SREG || to->size < 4 || to->reg == S0 ||
-        to->reg == S1)
+    if (to->kind != OPND_GPR || from->kind != OPND_SREG || to->reg == S0 || to->reg == S1)
         return false;
-    emit_rm(t->e, X_MOVZX16, to->reg,
+    bool word = to->size == 2;
+    emit_rm(t->e, X_MOVZX16, word ? S0 : to->reg,
             mem_gs((u32)offsetof(struct soft, c.s.seg[0].sel) +
                    from->reg * (u32)sizeof(struct segment)));
+    if (word) /* the rest of the register stays */
+        emit_rr(t->e, X_MOV_LOAD | E_66, to->reg, S0);
     return true;
 }
 

@@ -51,7 +51,13 @@ struct pv_return {
     u32 gen;
 };
 
-enum { PV_STALE_MAX = 32 };
+/* A decoded instruction. */
+struct pv_fetched {
+    u8 bytes[INSN_MAX];
+    struct insn i; /* len 0: none */
+};
+
+enum { PV_STALE_MAX = 32, PV_FETCHED = 16 };
 
 struct pv_vcpu {
     struct xen_vcpu *xv;
@@ -76,6 +82,8 @@ struct pv_vcpu {
     u64 stale[PV_STALE_MAX];    /* what others changed that its TLB may have (pv_tlb.c) */
     bool diverted;              /* pv_write.c: an instruction is being tried */
     u64 copy[PAGE_SIZE / 8];    /* what it writes to */
+    struct pv_fetched fetched[PV_FETCHED];
+    u64 same[2], same_gen; /* roots that had the same upper half when xen_pv.uppers was this */
 };
 
 struct xen_pv {
@@ -92,6 +100,7 @@ struct xen_pv {
     struct pv_page *page; /* frames of them */
     u64 *walked;          /* by frame: cpu/ring3.h */
     u64 clock;            /* of TLB flushes */
+    u64 uppers;           /* counts changes of the upper halves of roots */
     u64 next_free;        /* where to look for a frame that nobody has */
     u32 descriptors;      /* atomic: counts changes of descriptor tables */
     u32 assist;           /* HYPERVISOR_vm_assist */

@@ -36,11 +36,25 @@ static unsigned code_bytes(struct cpu *c, u8 *buf, unsigned want)
     return n;
 }
 
+/* What a kernel stores to page tables with are few instructions: the last ones are kept decoded. */
 bool pv_fetch(struct cpu *c, struct insn *i)
 {
+    struct pv_fetched *f = &pv_of(c)->fetched[c->s.rip % PV_FETCHED];
+    const u8 *at = tlb_lookup(&c->tlbs[c->mmu_idx], c->s.rip, INSN_MAX, TLB_EXEC);
     u8 buf[INSN_MAX];
 
-    return decode(i, buf, code_bytes(c, buf, sizeof(buf)), c->code) == DECODE_OK;
+    if (!at)
+        return decode(i, buf, code_bytes(c, buf, sizeof(buf)), c->code) == DECODE_OK;
+    memcpy(buf, at, sizeof(buf));
+    if (!f->i.len || f->i.mode != c->code || memcmp(f->bytes, buf, sizeof(buf))) {
+        f->i.len = 0;
+        if (decode(i, buf, sizeof(buf), c->code) != DECODE_OK)
+            return false;
+        memcpy(f->bytes, buf, sizeof(buf));
+        f->i = *i;
+    }
+    *i = f->i;
+    return true;
 }
 
 /* ------------------------------------------------------------- registers -- */

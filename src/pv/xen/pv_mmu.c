@@ -142,14 +142,23 @@ static int unpin(struct xen_pv *pv, u64 mfn)
     return 0;
 }
 
-static bool same_upper(const struct xen_pv *pv, u64 a, u64 b)
+static bool same_upper(struct pv_vcpu *v, u64 a, u64 b)
 {
+    const struct xen_pv *pv = v->xv->x->pv;
     const u64 *x = (const u64 *)pv_frame(pv, a), *y = (const u64 *)pv_frame(pv, b);
     u64 differ = 0;
 
+    if (v->same_gen == pv->uppers &&
+        ((v->same[0] == a && v->same[1] == b) || (v->same[0] == b && v->same[1] == a)))
+        return true;
     for (unsigned i = 256; i < 512; i++)
         differ |= x[i] ^ y[i];
-    return !(differ & ~(u64)(PTE_ACCESSED | PTE_DIRTY));
+    if (differ & ~(u64)(PTE_ACCESSED | PTE_DIRTY))
+        return false;
+    v->same[0] = a;
+    v->same[1] = b;
+    v->same_gen = pv->uppers;
+    return true;
 }
 
 int pv_new_base(struct pv_vcpu *v, struct cpu *c, u64 mfn)
@@ -164,7 +173,7 @@ int pv_new_base(struct pv_vcpu *v, struct cpu *c, u64 mfn)
             return r;
         v->kernel_l4 = mfn;
         c->s.cr3 = mfn << PAGE_SHIFT;
-        ring3_new_root(c, true, old && same_upper(pv, old, mfn), old, mfn);
+        ring3_new_root(c, true, old && same_upper(v, old, mfn), old, mfn);
         if (old)
             pv_type_put(pv, old);
     }

@@ -163,6 +163,7 @@ static int table_check(struct xen_pv *pv, u64 mfn, enum pv_type level)
             t[i] = without_global(level, t[i]);
     }
     if (level == PT_L4) {
+        pv->uppers++;
         memset(&t[PV_L4_FIRST_XEN], 0, (PV_L4_LAST_XEN - PV_L4_FIRST_XEN + 1) * sizeof(*t));
         t[PV_L4_FIRST_XEN] = pv->table_frame << PAGE_SHIFT | PTE_PRESENT | PTE_USER | PTE_ACCESSED;
         guest_wrote(pv->x, t, PAGE_SIZE);
@@ -268,6 +269,8 @@ int pv_entry_set(struct xen_pv *pv, u64 mfn, unsigned index, u64 e, bool keep_ad
     } while (
         !__atomic_compare_exchange_n(at, &old, now, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     guest_wrote(pv->x, at, sizeof(*at));
+    if (level == PT_L4 && index > PV_L4_LAST_XEN)
+        pv->uppers++;
     pv_stale(pv, level, mfn, index, old, now);
     if (!same)
         entry_put(pv, level, old);
