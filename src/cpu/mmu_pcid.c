@@ -13,7 +13,11 @@
 
 #include <stdlib.h>
 
-enum { CONTEXTS = 8, KEPT = 256 }; /* Linux has six; a program touches few pages in its turn */
+enum {
+    CONTEXTS = 8,
+    KEPT = 256,
+    KEPT_CODE = 128
+}; /* Linux has six; a program touches few pages in its turn */
 
 struct pcid_contexts {
     u32 turn;
@@ -26,6 +30,10 @@ struct pcid_contexts {
             u32 index;
             struct tlb_entry e;
         } kept[MMU_SLOW][KEPT];
+        u32 ncode, code_gen;
+        struct kept_code {
+            u32 index, page, number;
+        } code[KEPT_CODE];
     } context[CONTEXTS];
 };
 
@@ -85,6 +93,24 @@ static void put_back(struct cpu *c, struct tlb *t, const struct kept *kept, u32 
     }
 }
 
+/* The same for the translator's code map. */
+static void put_code_aside(const struct code_map *m, struct pcid_context *x)
+{
+    x->code_gen = m->gen;
+    for (u32 k = m->used; k-- > 0 && x->ncode < KEPT_CODE;) {
+        unsigned i = m->list[k];
+        if (!(m->state[i] & TLB_IS_GLOBAL) && m->page[i])
+            x->code[x->ncode++] = (struct kept_code){i, m->page[i], m->number[i]};
+    }
+}
+
+static void put_code_back(struct code_map *m, const struct pcid_context *x)
+{
+    for (u32 k = 0; x->code_gen == m->gen && k < x->ncode; k++)
+        if (!m->page[x->code[k].index])
+            code_map_put(m, x->code[k].index, x->code[k].number, x->code[k].page, false);
+}
+
 /* For what is loaded now under this name; NULL: nothing is put aside. */
 static struct pcid_context *make(struct cpu *c, u64 pcid)
 {
@@ -98,6 +124,7 @@ static struct pcid_context *make(struct cpu *c, u64 pcid)
     x->valid = true;
     x->pcid = pcid;
     x->turn = ++c->pcids->turn;
+    x->ncode = 0;
     return x;
 }
 
@@ -112,6 +139,8 @@ void mmu_put_root_aside(struct cpu *c, u64 root, unsigned idx)
 
     if (x)
         x->n[idx] = put_aside(&c->tlbs[idx], x->kept[idx]);
+    if (x && idx == MMU_USER)
+        put_code_aside(&c->code_map, x);
 }
 
 void mmu_put_root_back(struct cpu *c, u64 root, unsigned idx)
@@ -122,6 +151,7 @@ void mmu_put_root_back(struct cpu *c, u64 root, unsigned idx)
         return;
     x->valid = false;
     put_back(c, &c->tlbs[idx], x->kept[idx], x->n[idx]);
+    put_code_back(&c->code_map, x);
 }
 
 void mmu_switch(struct cpu *c, u16 from, u16 to, bool keep)
@@ -132,6 +162,8 @@ void mmu_switch(struct cpu *c, u16 from, u16 to, bool keep)
     x = from != to ? make(c, from) : NULL;
     for (unsigned i = 0; x && i < MMU_SLOW; i++)
         x->n[i] = put_aside(&c->tlbs[i], x->kept[i]);
+    if (x)
+        put_code_aside(&c->code_map, x);
     mmu_flush_loaded(c);
     x = find(c, to);
     if (!x)
@@ -139,6 +171,8 @@ void mmu_switch(struct cpu *c, u16 from, u16 to, bool keep)
     x->valid = false;
     for (unsigned i = 0; keep && i < MMU_SLOW; i++)
         put_back(c, &c->tlbs[i], x->kept[i], x->n[i]);
+    if (keep)
+        put_code_back(&c->code_map, x);
 }
 
 void mmu_drop_pcid(struct cpu *c, u16 pcid)

@@ -94,8 +94,9 @@ void ring3_new_root(struct cpu *c, bool kernel, bool same_upper, u64 from, u64 t
     mmu_before_flush(c);
     c->tlb_epoch++;
     c->walk_epoch[0]++;
-    code_map_flush(&c->code_map, false);
     mmu_put_root_aside(c, from, idx);
+    if (!kernel)
+        code_map_flush(&c->code_map, false);
     tlb_flush(&c->tlbs[idx], false);
     mmu_put_root_back(c, to, idx);
 }

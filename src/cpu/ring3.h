@@ -72,6 +72,13 @@ static inline bool ring3_stays(const struct cpu *c, u64 lin, unsigned idx)
     return idx == MMU_KERNEL && lin >> 63 && cpu_ring3(c);
 }
 
+/* What is not global in the code map is the program's, and changes with its root table: such a
+ * kernel's code in the lower half, which none has but to try, is looked up each time. */
+static inline bool ring3_unmapped(const struct cpu *c, u64 rip)
+{
+    return !c->user && !(rip >> 63) && cpu_ring3(c);
+}
+
 /* On the vCPU's own thread, after the change in memory: */
 
 /* The entry for the 2^shift bytes at lin changed: of level 1 with shift 12, and so on. */

@@ -148,6 +148,7 @@ struct code_map {
     u8 state[CODE_MAP_SIZE];
     u16 list[CODE_MAP_SIZE], globals[CODE_MAP_SIZE];
     u32 used, used_globals;
+    u32 gen; /* changes when the owner of the numbers forgets some: what was put aside is wrong */
 };
 
 static inline unsigned code_map_index(u64 lin)
@@ -156,13 +157,12 @@ static inline unsigned code_map_index(u64 lin)
     return (unsigned)(lin >> 12 & (HALF - 1)) | (lin >> 63 ? HALF : 0);
 }
 
-static inline void code_map_enter(struct code_map *m, u64 lin, u32 page, bool global)
+static inline void code_map_put(struct code_map *m, unsigned i, u32 number, u32 page, bool global)
 {
-    unsigned i = code_map_index(lin);
     u8 s = m->state[i];
 
     m->page[i] = page;
-    m->number[i] = (u32)(lin >> 12);
+    m->number[i] = number;
     if (global) {
         if (!(s & TLB_LISTED_GLOBAL))
             m->globals[m->used_globals++] = (u16)i;
@@ -173,6 +173,11 @@ static inline void code_map_enter(struct code_map *m, u64 lin, u32 page, bool gl
         s = (s | TLB_LISTED) & (u8)~TLB_IS_GLOBAL;
     }
     m->state[i] = s;
+}
+
+static inline void code_map_enter(struct code_map *m, u64 lin, u32 page, bool global)
+{
+    code_map_put(m, code_map_index(lin), (u32)(lin >> 12), page, global);
 }
 
 static inline void code_map_drop(struct code_map *m, u64 lin)

@@ -98,6 +98,7 @@ void cache_flush(struct soft *sc)
     memset(sc->block_hash, 0, BLOCK_HASH * sizeof(*sc->block_hash));
     memset(sc->cpage_hash, 0, CPAGE_HASH * sizeof(*sc->cpage_hash));
     code_map_flush(&sc->c.code_map, true);
+    sc->c.code_map.gen++;
     for (unsigned i = 0; i < MMU_SLOW; i++)
         jumps_clear(sc, i);
     sc->nblocks = sc->ncpages = 1;
@@ -261,6 +262,7 @@ static void cpage_forget(struct soft *sc, u32 i)
     *link = p->next_hash;
     if (*x == i)
         *x = 0;
+    sc->c.code_map.gen++;
 }
 
 static void block_unhash(struct soft *sc, u32 n)

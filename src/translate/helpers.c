@@ -153,7 +153,8 @@ u32 soft_cpage(struct soft *sc, u64 rip)
     vec_save(sc);
     u64 ram_page = (u64)(p - c->vm->mem.hva) >> PAGE_SHIFT;
     u32 id = cpage_get(sc, rip >> PAGE_SHIFT, ram_page, sc->key);
-    code_map_enter(&c->code_map, rip, id, mmu_global(c, rip));
+    if (likely(!ring3_unmapped(c, rip)))
+        code_map_enter(&c->code_map, rip, id, mmu_global(c, rip));
     return id;
 }
 
