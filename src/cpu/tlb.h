@@ -140,7 +140,7 @@ static inline void *tlb_lookup(struct tlb *t, u64 lin, unsigned size, enum tlb_a
  * address space have half of it each, so that programs and their kernel are not in each other's
  * way.
  */
-enum { CODE_MAP_SIZE = 1 << 11 };
+enum { CODE_MAP_SIZE = 1 << 14 };
 
 struct code_map {
     u32 page[CODE_MAP_SIZE];
