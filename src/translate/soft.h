@@ -31,7 +31,7 @@ enum {
     BLOCK_HASH = 1 << 16,
     CPAGES_MAX = 1 << 16,
     CPAGE_HASH = 1 << 14,
-    JUMPS_BITS = 14,
+    JUMPS_BITS = 15,
     JUMPS_SIZE = 1 << JUMPS_BITS,
     WRITES_MAX = 64,
     TLB_PLACES = (TLB_SIZE - 1) * (int)sizeof(struct tlb_entry),
