@@ -159,9 +159,9 @@ struct soft {
     } places[PLACES]; /* of sites; shared now and then, which does no harm */
     u32 nplaces;
     u64 move_cycles, move_tsc; /* between moves of places, on average; and when that was seen */
-    u8 vec_live; /* guest vector and x87 state is in the host's registers */
-    u8 vec_avx;  /* XSAVE saves AVX state */
-    u16 key;     /* current */
+    u8 vec_live;               /* guest vector and x87 state is in the host's registers */
+    u8 vec_avx;                /* XSAVE saves AVX state */
+    u16 key;                   /* current */
     struct jump_entry jumps[MMU_SLOW][JUMPS_SIZE]; /* by enum mmu_idx */
     u16 jumps_key[MMU_SLOW];
     u16 jumps_list[MMU_SLOW][JUMPS_SIZE]; /* entries in use */
