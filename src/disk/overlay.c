@@ -25,13 +25,19 @@
 
 enum { PIECE_SECTORS = 2048, PIECE_BYTES = PIECE_SECTORS / 8 };
 
+/* Which sectors of a piece are in the temporary file. */
+struct piece {
+    struct piece *next;
+    u8 ours[PIECE_BYTES];
+};
+
 struct overlay {
     struct blk b; /* first */
     struct blk *base;
     struct file *top;
     pthread_mutex_t lock;
-    u8 **piece; /* PIECE_BYTES each, NULL = nothing written there */
-    u64 pieces;
+    struct piece **piece; /* NULL = nothing written there */
+    struct piece *made;   /* all of them: a disk of a stranger's may be of any size */
 };
 
 /* A request of ours that stands for one of the guest's. */
@@ -45,10 +51,10 @@ struct part {
 
 static bool is_ours(const struct overlay *o, u64 sector)
 {
-    const u8 *p = o->piece[sector / PIECE_SECTORS];
+    const struct piece *p = o->piece[sector / PIECE_SECTORS];
 
     sector %= PIECE_SECTORS;
-    return p && p[sector / 8] >> (sector % 8) & 1;
+    return p && p->ours[sector / 8] >> (sector % 8) & 1;
 }
 
 /* How many of `bytes` from `offset` on are in the same file; and in which. */
@@ -81,15 +87,18 @@ static int mark(struct overlay *o, u64 offset, u64 bytes)
 
     pthread_mutex_lock(&o->lock);
     for (u64 s = first; s < last; s++) {
-        u8 **p = &o->piece[s / PIECE_SECTORS];
+        struct piece **p = &o->piece[s / PIECE_SECTORS];
 
-        if (!*p)
-            *p = calloc(1, PIECE_BYTES);
         if (!*p) {
-            r = -ENOMEM;
-            break;
+            *p = calloc(1, sizeof(**p));
+            if (!*p) {
+                r = -ENOMEM;
+                break;
+            }
+            (*p)->next = o->made;
+            o->made = *p;
         }
-        (*p)[s % PIECE_SECTORS / 8] |= (u8)(1 << s % 8);
+        (*p)->ours[s % PIECE_SECTORS / 8] |= (u8)(1 << s % 8);
     }
     pthread_mutex_unlock(&o->lock);
     return r;
@@ -191,8 +200,11 @@ static void overlay_close(struct blk *b)
 
     o->base->ops->close(o->base);
     file_close(o->top);
-    for (u64 i = 0; i < o->pieces; i++)
-        free(o->piece[i]);
+    while (o->made) {
+        struct piece *p = o->made;
+        o->made = p->next;
+        free(p);
+    }
     free(o->piece);
     pthread_mutex_destroy(&o->lock);
     free(o);
@@ -242,15 +254,12 @@ int overlay_open(struct blk **b, struct blk *base, const struct disk_options *op
     }
     pthread_mutex_init(&o->lock, NULL);
     o->base = base;
-    o->pieces = (base->size + PIECE_SECTORS * DISK_SECTOR - 1) / (PIECE_SECTORS * DISK_SECTOR);
-    o->piece = calloc(o->pieces, sizeof(*o->piece));
+    o->piece = calloc(base->size / (PIECE_SECTORS * DISK_SECTOR) + 1, sizeof(*o->piece));
     fd = o->piece ? temporary_file(base->size, e) : err_set(e, ENOMEM, "out of memory");
     r = fd < 0 ? fd : host_file_from_fd(&o->top, fd, base->size, &top_opt, e);
     if (!r)
         r = file_start(o->top, e);
     if (r) {
-        if (!o->piece)
-            o->pieces = 0;
         overlay_close(&o->b);
         return r;
     }
