@@ -331,7 +331,7 @@ static void stale_translations(void)
     check("and puts the new one", (s64)t[7], 0);
     t[7] = good;
     check("AND of a byte, not zero", locked_and(&t[7], (u8)~RW), 0);
-    check("takes a right away", (s64)(t[7] & 0xfff), (s64)(good & 0xfff & ~(u64)RW));
+    check("takes a right away", (s64)(t[7] & 0xfff & ~(u64)G), (s64)(good & 0xfff & ~(u64)RW));
     check("AND of a byte, zero", locked_and((u8 *)&t[7] + 7, 0x7f), 1);
     check("AND of the M2P", TRAPS("lock andb %b1, (%2)", "q"(was), "r"(M2P)), 1);
     t[7] = 0;
