@@ -108,8 +108,8 @@ bool nbd_reconnect(struct nbd_file *n, u64 deadline)
             u32 block = n->block;
 
             nbd_ask_flags(n);
-            if (nbd_get_size(n->h) == (int64_t)n->f.size && n->block <= block && nbd_blocks_fit(n) &&
-                (n->f.readonly || nbd_is_read_only(n->h) == 0))
+            if (nbd_get_size(n->h) == (int64_t)n->f.size && n->block <= block &&
+                nbd_blocks_fit(n) && (n->f.readonly || nbd_is_read_only(n->h) == 0))
                 return true;
             snprintf(n->why, sizeof(n->why), "the server has another disk now");
             nbd_disconnect(n);

@@ -29,9 +29,9 @@ struct nbd_file {
     /* The thread's own. */
     struct nbd_op *waiting, **waiting_tail; /* not begun */
     struct nbd_op *finished;                /* whose command ended */
-    unsigned active;                    /* ops whose command is under way */
-    bool lost;                          /* the last try to connect failed */
-    bool alone;                         /* one that must be alone is among them */
+    unsigned active;                        /* ops whose command is under way */
+    bool lost;                              /* the last try to connect failed */
+    bool alone;                             /* one that must be alone is among them */
 };
 
 /* ---- nbd_connect.c; on the thread that owns the connection ---- */
