@@ -5,7 +5,8 @@
  *
  * The temporary file is sparse and has the same offsets as the image.  A bitmap says sector by
  * sector which of the two is right, so nothing is ever copied up.  It comes in pieces of 2048
- * sectors (1 MiB of disk), made when the guest first writes there.
+ * sectors (1 MiB of disk), made when the guest first writes there and found by a hash table: a
+ * stranger's disk may be of any size.
  *
  * A sector belongs to the temporary file only once its write is done.  A read that needs both files
  * is cut into runs that are read one after the other.
@@ -23,11 +24,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PIECE_SECTORS = 2048, PIECE_BYTES = PIECE_SECTORS / 8 };
+enum { PIECE_SECTORS = 2048, PIECE_BYTES = PIECE_SECTORS / 8, BUCKETS_LEAST = 256 };
 
 /* Which sectors of a piece are in the temporary file. */
 struct piece {
-    struct piece *next;
+    struct piece *next; /* in its bucket */
+    u64 index;
     u8 ours[PIECE_BYTES];
 };
 
@@ -36,8 +38,8 @@ struct overlay {
     struct blk *base;
     struct file *top;
     pthread_mutex_t lock;
-    struct piece **piece; /* NULL = nothing written there */
-    struct piece *made;   /* all of them: a disk of a stranger's may be of any size */
+    struct piece **bucket;
+    u64 buckets, pieces; /* buckets: a power of two */
 };
 
 /* A request of ours that stands for one of the guest's. */
@@ -49,10 +51,57 @@ struct part {
     struct iovec iov[];
 };
 
-static bool is_ours(const struct overlay *o, u64 sector)
+static struct piece **bucket_of(const struct overlay *o, u64 index)
 {
-    const struct piece *p = o->piece[sector / PIECE_SECTORS];
+    return &o->bucket[index & (o->buckets - 1)];
+}
 
+/* NULL = nothing is written there. */
+static struct piece *find_piece(const struct overlay *o, u64 index)
+{
+    struct piece *p = *bucket_of(o, index);
+
+    while (p && p->index != index)
+        p = p->next;
+    return p;
+}
+
+/* Twice as many buckets; without memory for them it goes on with what is there. */
+static void grow(struct overlay *o)
+{
+    struct piece **old = o->bucket, **new = calloc(2 * o->buckets, sizeof(*new));
+
+    if (!new)
+        return;
+    o->bucket = new;
+    o->buckets *= 2;
+    for (u64 i = 0; i < o->buckets / 2; i++)
+        while (old[i]) {
+            struct piece *p = old[i], **to = bucket_of(o, p->index);
+            old[i] = p->next;
+            p->next = *to;
+            *to = p;
+        }
+    free(old);
+}
+
+static struct piece *make_piece(struct overlay *o, u64 index)
+{
+    struct piece *p = calloc(1, sizeof(*p)), **to;
+
+    if (!p)
+        return NULL;
+    if (o->pieces++ == o->buckets)
+        grow(o);
+    to = bucket_of(o, index);
+    p->index = index;
+    p->next = *to;
+    *to = p;
+    return p;
+}
+
+static bool is_ours(const struct piece *p, u64 sector)
+{
     sector %= PIECE_SECTORS;
     return p && p->ours[sector / 8] >> (sector % 8) & 1;
 }
@@ -60,16 +109,21 @@ static bool is_ours(const struct overlay *o, u64 sector)
 /* How many of `bytes` from `offset` on are in the same file; and in which. */
 static u64 run_length(struct overlay *o, u64 offset, u64 bytes, bool *in_top)
 {
-    u64 first = offset / DISK_SECTOR, n = bytes / DISK_SECTOR, k = 1;
+    u64 first = offset / DISK_SECTOR, last = first + bytes / DISK_SECTOR, s = first + 1;
 
     pthread_mutex_lock(&o->lock);
-    bool ours = is_ours(o, first);
+    const struct piece *p = find_piece(o, first / PIECE_SECTORS);
+    bool ours = is_ours(p, first);
 
-    while (k < n && is_ours(o, first + k) == ours)
-        k++;
+    for (; s < last; s++) {
+        if (s % PIECE_SECTORS == 0)
+            p = find_piece(o, s / PIECE_SECTORS);
+        if (is_ours(p, s) != ours)
+            break;
+    }
     pthread_mutex_unlock(&o->lock);
     *in_top = ours;
-    return k * DISK_SECTOR;
+    return (s - first) * DISK_SECTOR;
 }
 
 static void read_from(struct overlay *o, bool top, struct blk_req *r)
@@ -86,19 +140,16 @@ static int mark(struct overlay *o, u64 offset, u64 bytes)
     int r = 0;
 
     pthread_mutex_lock(&o->lock);
-    for (u64 s = first; s < last; s++) {
-        struct piece **p = &o->piece[s / PIECE_SECTORS];
+    for (u64 at = first; at < last && !r;) {
+        u64 end = min(last, (at / PIECE_SECTORS + 1) * PIECE_SECTORS);
+        struct piece *p = find_piece(o, at / PIECE_SECTORS);
 
-        if (!*p) {
-            *p = calloc(1, sizeof(**p));
-            if (!*p) {
-                r = -ENOMEM;
-                break;
-            }
-            (*p)->next = o->made;
-            o->made = *p;
-        }
-        (*p)->ours[s % PIECE_SECTORS / 8] |= (u8)(1 << s % 8);
+        if (!p)
+            p = make_piece(o, at / PIECE_SECTORS);
+        if (!p)
+            r = -ENOMEM;
+        for (; p && at < end; at++)
+            p->ours[at % PIECE_SECTORS / 8] |= (u8)(1 << at % 8);
     }
     pthread_mutex_unlock(&o->lock);
     return r;
@@ -200,12 +251,13 @@ static void overlay_close(struct blk *b)
 
     o->base->ops->close(o->base);
     file_close(o->top);
-    while (o->made) {
-        struct piece *p = o->made;
-        o->made = p->next;
-        free(p);
-    }
-    free(o->piece);
+    for (u64 i = 0; i < o->buckets; i++)
+        while (o->bucket[i]) {
+            struct piece *p = o->bucket[i];
+            o->bucket[i] = p->next;
+            free(p);
+        }
+    free(o->bucket);
     pthread_mutex_destroy(&o->lock);
     free(o);
 }
@@ -254,8 +306,9 @@ int overlay_open(struct blk **b, struct blk *base, const struct disk_options *op
     }
     pthread_mutex_init(&o->lock, NULL);
     o->base = base;
-    o->piece = calloc(base->size / (PIECE_SECTORS * DISK_SECTOR) + 1, sizeof(*o->piece));
-    fd = o->piece ? temporary_file(base->size, e) : err_set(e, ENOMEM, "out of memory");
+    o->bucket = calloc(BUCKETS_LEAST, sizeof(*o->bucket));
+    o->buckets = o->bucket ? BUCKETS_LEAST : 0;
+    fd = o->bucket ? temporary_file(base->size, e) : err_set(e, ENOMEM, "out of memory");
     r = fd < 0 ? fd : host_file_from_fd(&o->top, fd, base->size, &top_opt, e);
     if (!r)
         r = file_start(o->top, e);

@@ -228,6 +228,32 @@ static void test_lock_waits(void **state)
     b->ops->close(b);
 }
 
+/* So many pieces of the bitmap that their table grows. */
+static void test_large_snapshot(void **state)
+{
+    enum { PIECES = 1100 };
+    const char *path = make_file("large", 512, 0x44);
+    struct disk_options o = {.snapshot = true};
+    struct blk *b;
+    u8 sector[512];
+
+    assert_int_equal(truncate(path, 1ll << 40), 0);
+    assert_int_equal(disk_open(&b, path, &o, NULL), 0);
+    for (u64 i = 0; i < PIECES; i++) {
+        memset(sector, (int)i % 251 + 1, sizeof(sector));
+        assert_int_equal(blk_sync(b, BLK_WRITE, (i * 977 << 20) + 512 * (i % 2048), sector, 512),
+                         0);
+    }
+    for (u64 i = 0; i < PIECES; i++) {
+        u64 at = (i * 977 << 20) + 512 * (i % 2048);
+        assert_int_equal(blk_sync(b, BLK_READ, at, sector, 512), 0);
+        assert_int_equal(sector[0], i % 251 + 1);
+        assert_int_equal(blk_sync(b, BLK_READ, at + 512, sector, 512), 0);
+        assert_int_equal(sector[0], 0);
+    }
+    b->ops->close(b);
+}
+
 static void test_snapshot(void **state)
 {
     const char *path = make_file("snap", 3 << 20, 0x44);
@@ -331,10 +357,11 @@ static int remove_dir(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_roundtrip),
-        cmocka_unit_test(test_readonly), cmocka_unit_test(test_odd_size),
-        cmocka_unit_test(test_lock),     cmocka_unit_test(test_lock_waits),
-        cmocka_unit_test(test_snapshot), cmocka_unit_test(test_many_in_flight),
+        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_roundtrip),
+        cmocka_unit_test(test_readonly),       cmocka_unit_test(test_odd_size),
+        cmocka_unit_test(test_lock),           cmocka_unit_test(test_lock_waits),
+        cmocka_unit_test(test_snapshot),       cmocka_unit_test(test_large_snapshot),
+        cmocka_unit_test(test_many_in_flight),
     };
 
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
