@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Packets by their first letter, but for queries (query.c).  What is not known gets the empty
- * answer, as the protocol wants it; errors are errno's numbers.  The machine is paused while any of
- * this runs.
+ * answer, as the protocol wants it; errors are errno's numbers.  What takes a packet apart gives
+ * false when it makes no sense, for gdb_command() to answer EINVAL.  The machine is paused while
+ * any of this runs.
  */
 #include "gdb/internal.h"
 
@@ -41,19 +42,18 @@ static void read_registers(struct gdb_session *s)
     gdb_session_send(s);
 }
 
-static void read_register(struct gdb_session *s, const char *text)
+static bool read_register(struct gdb_session *s, const char *text)
 {
     u8 buf[GDB_REG_BYTES_MAX];
     u64 n;
 
-    if (!gdb_number(&text, &n) || n >= gdb_regs_count(s->regs)) {
-        gdb_reply(s, "E22");
-        return;
-    }
+    if (!gdb_number(&text, &n) || n >= gdb_regs_count(s->regs))
+        return false;
     gdb_reg_read(s->regs, (unsigned)n, fetch(s), task_priority(s), buf);
     gdb_begin(&s->out);
     gdb_hex(&s->out, buf, gdb_reg_size(s->regs, (unsigned)n));
     gdb_session_send(s);
+    return true;
 }
 
 /* A state that no processor is in is refused as one from a damaged file is. */
@@ -69,26 +69,25 @@ static bool give_back(struct gdb_session *s)
     return true;
 }
 
-static void write_register(struct gdb_session *s, const char *text)
+static bool write_register(struct gdb_session *s, const char *text)
 {
     u8 buf[GDB_REG_BYTES_MAX];
     u64 n;
 
-    if (!gdb_number(&text, &n) || *text++ != '=' || n >= gdb_regs_count(s->regs)) {
-        gdb_reply(s, "E22");
-        return;
-    }
+    if (!gdb_number(&text, &n) || *text++ != '=' || n >= gdb_regs_count(s->regs))
+        return false;
     unsigned size = gdb_reg_size(s->regs, (unsigned)n);
     if (strlen(text) != 2 * size || !gdb_unhex(text, buf, size) ||
-        !gdb_reg_write(s->regs, (unsigned)n, fetch(s), buf)) {
-        gdb_reply(s, "E22");
-        return;
-    }
-    gdb_reply(s, give_back(s) ? "OK" : "E22");
+        !gdb_reg_write(s->regs, (unsigned)n, fetch(s), buf))
+        return false;
+    if (!give_back(s))
+        return false;
+    gdb_reply(s, "OK");
+    return true;
 }
 
 /* All or nothing; what cannot be written must be as it is. */
-static void write_registers(struct gdb_session *s, const char *text)
+static bool write_registers(struct gdb_session *s, const char *text)
 {
     struct cpu_state *st = fetch(s);
     u8 buf[GDB_REG_BYTES_MAX], is[GDB_REG_BYTES_MAX], cr8 = task_priority(s);
@@ -96,19 +95,18 @@ static void write_registers(struct gdb_session *s, const char *text)
 
     for (unsigned i = 0; i < gdb_regs_general(s->regs) && have; i++) {
         unsigned size = gdb_reg_size(s->regs, i);
-        if (have < 2 * size || !gdb_unhex(text, buf, size)) {
-            gdb_reply(s, "E22");
-            return;
-        }
+        if (have < 2 * size || !gdb_unhex(text, buf, size))
+            return false;
         text += 2 * size;
         have -= 2 * size;
         gdb_reg_read(s->regs, i, st, cr8, is);
-        if (memcmp(is, buf, size) && !gdb_reg_write(s->regs, i, st, buf)) {
-            gdb_reply(s, "E22");
-            return;
-        }
+        if (memcmp(is, buf, size) && !gdb_reg_write(s->regs, i, st, buf))
+            return false;
     }
-    gdb_reply(s, give_back(s) ? "OK" : "E22");
+    if (!give_back(s))
+        return false;
+    gdb_reply(s, "OK");
+    return true;
 }
 
 /* ------------------------------------------------------------------- points -- */
@@ -126,20 +124,18 @@ static bool can_have(struct gdb_session *s, enum debug_kind kind, u64 addr)
 }
 
 /* Z and z: type,addr,kind. */
-static void point(struct gdb_session *s, const char *text, bool set)
+static bool point(struct gdb_session *s, const char *text, bool set)
 {
     static const u8 kinds[] = {DEBUG_EXEC, DEBUG_OWN, DEBUG_WRITE, DEBUG_READ, DEBUG_ACCESS};
     struct debug *d = &s->vm->debug;
     u64 type, addr, len;
 
     if (!gdb_number(&text, &type) || *text++ != ',' || !gdb_number(&text, &addr) ||
-        *text++ != ',' || !gdb_number(&text, &len) || len > DEBUG_WATCH_LEN_MAX) {
-        gdb_reply(s, "E22");
-        return;
-    }
+        *text++ != ',' || !gdb_number(&text, &len) || len > DEBUG_WATCH_LEN_MAX)
+        return false;
     if (type >= ARRAY_SIZE(kinds)) {
         gdb_reply(s, "");
-        return;
+        return true;
     }
     enum debug_kind kind = kinds[type];
     bool ok = true;
@@ -153,6 +149,7 @@ static void point(struct gdb_session *s, const char *text, bool set)
         }
     }
     gdb_reply(s, ok ? "OK" : "E28");
+    return true;
 }
 
 /* ------------------------------------------------------------------- threads -- */
@@ -173,56 +170,55 @@ static bool thread(const struct gdb_session *s, const char **text, s64 *n)
     return true;
 }
 
-static void choose_thread(struct gdb_session *s, const char *text)
+static bool choose_thread(struct gdb_session *s, const char *text)
 {
     char what = *text++;
     s64 n;
 
-    if ((what != 'g' && what != 'c') || !thread(s, &text, &n)) {
-        gdb_reply(s, "E22");
-        return;
-    }
+    if ((what != 'g' && what != 'c') || !thread(s, &text, &n))
+        return false;
     if (what == 'g' && n > 0)
         s->cpu = (unsigned)n - 1;
     if (what == 'c')
         s->resume_cpu = n > 0 ? (unsigned)n - 1 : s->cpu;
     gdb_reply(s, "OK");
+    return true;
 }
 
 /* ----------------------------------------------------------------- going on -- */
 
 /* c and s: on from an address, perhaps. */
-static void go(struct gdb_session *s, const char *text, enum gdb_action action)
+static bool go(struct gdb_session *s, const char *text, enum gdb_action action)
 {
     enum gdb_action what[VM_CPUS_MAX];
     u64 addr;
 
-    if (*text && gdb_number(&text, &addr)) {
+    if (*text) {
+        if (!gdb_number(&text, &addr) || *text || !canonical(addr))
+            return false;
         s->cpu = s->resume_cpu;
         fetch(s)->rip = addr;
-        if (!canonical(addr)) {
-            gdb_reply(s, "E22");
-            return;
-        }
-        give_back(s);
+        if (!give_back(s))
+            return false;
     }
     for (unsigned i = 0; i < VM_CPUS_MAX; i++)
         what[i] = action == GDB_STEP ? GDB_STAY : GDB_GO;
     if (action == GDB_STEP)
         what[s->resume_cpu] = GDB_STEP;
     gdb_resume(s, what);
+    return true;
 }
 
 /* C and S: the signal is nobody's. */
-static void go_signal(struct gdb_session *s, const char *text, enum gdb_action action)
+static bool go_signal(struct gdb_session *s, const char *text, enum gdb_action action)
 {
     const char *semicolon = strchr(text, ';');
 
-    go(s, semicolon ? semicolon + 1 : "", action);
+    return go(s, semicolon ? semicolon + 1 : "", action);
 }
 
 /* vCont;ACTION[:THREAD]...: the leftmost that fits a vCPU counts. */
-static void cont(struct gdb_session *s, const char *text)
+static bool cont(struct gdb_session *s, const char *text)
 {
     enum gdb_action what[VM_CPUS_MAX];
     bool given[VM_CPUS_MAX] = {0}, any = false, interrupts = false;
@@ -238,10 +234,8 @@ static void cont(struct gdb_session *s, const char *text)
             c = 0;
         if (*text == ':' && (text++, !thread(s, &text, &n)))
             c = 0;
-        if (!c || !strchr("cCsSt", c) || (*text && *text != ';')) {
-            gdb_reply(s, "E22");
-            return;
-        }
+        if (!c || !strchr("cCsSt", c) || (*text && *text != ';'))
+            return false;
         enum gdb_action a = c == 't' ? GDB_STAY : c == 's' || c == 'S' ? GDB_STEP : GDB_GO;
         interrupts |= c == 't';
         for (unsigned i = 0; i < s->vm->ncpus; i++) {
@@ -257,8 +251,7 @@ static void cont(struct gdb_session *s, const char *text)
         gdb_resume(s, what);
     else if (interrupts)
         gdb_tell_stop(s);
-    else
-        gdb_reply(s, "E22");
+    return any || interrupts;
 }
 
 /* ------------------------------------------------------------------- the end -- */
@@ -275,29 +268,34 @@ static void detach(struct gdb_session *s)
     s->over = true; /* gdb_session_free() lets the machine go on */
 }
 
-static void v_command(struct gdb_session *s, const char *text)
+static bool v_command(struct gdb_session *s, const char *text)
 {
     if (!strcmp(text, "Cont?"))
         gdb_reply(s, "vCont;c;C;s;S;t");
     else if (!strncmp(text, "Cont;", 5))
-        cont(s, text + 4);
+        return cont(s, text + 4);
     else if (!strncmp(text, "Kill", 4)) {
         gdb_reply(s, "OK");
         kill(s);
     } else
         gdb_reply(s, "");
+    return true;
 }
 
-static void is_alive(struct gdb_session *s, const char *text)
+static bool is_alive(struct gdb_session *s, const char *text)
 {
     s64 n;
 
-    gdb_reply(s, thread(s, &text, &n) && n > 0 ? "OK" : "E22");
+    if (!thread(s, &text, &n) || n <= 0)
+        return false;
+    gdb_reply(s, "OK");
+    return true;
 }
 
 void gdb_command(struct gdb_session *s)
 {
     const char *text = s->in.data + 1;
+    bool ok = true;
 
     switch (s->in.data[0]) {
     case '?':
@@ -307,52 +305,52 @@ void gdb_command(struct gdb_session *s)
         read_registers(s);
         break;
     case 'G':
-        write_registers(s, text);
+        ok = write_registers(s, text);
         break;
     case 'p':
-        read_register(s, text);
+        ok = read_register(s, text);
         break;
     case 'P':
-        write_register(s, text);
+        ok = write_register(s, text);
         break;
     case 'm':
-        gdb_memory_read(s, text);
+        ok = gdb_memory_read(s, text, false);
         break;
     case 'x':
-        gdb_memory_read_binary(s, text);
+        ok = gdb_memory_read(s, text, true);
         break;
     case 'M':
-        gdb_memory_write(s, text, false);
+        ok = gdb_memory_write(s, text, false);
         break;
     case 'X':
-        gdb_memory_write(s, text, true);
+        ok = gdb_memory_write(s, text, true);
         break;
     case 'Z':
-        point(s, text, true);
+        ok = point(s, text, true);
         break;
     case 'z':
-        point(s, text, false);
+        ok = point(s, text, false);
         break;
     case 'H':
-        choose_thread(s, text);
+        ok = choose_thread(s, text);
         break;
     case 'T':
-        is_alive(s, text);
+        ok = is_alive(s, text);
         break;
     case 'c':
-        go(s, text, GDB_GO);
+        ok = go(s, text, GDB_GO);
         break;
     case 's':
-        go(s, text, GDB_STEP);
+        ok = go(s, text, GDB_STEP);
         break;
     case 'C':
-        go_signal(s, text, GDB_GO);
+        ok = go_signal(s, text, GDB_GO);
         break;
     case 'S':
-        go_signal(s, text, GDB_STEP);
+        ok = go_signal(s, text, GDB_STEP);
         break;
     case 'v':
-        v_command(s, text);
+        ok = v_command(s, text);
         break;
     case 'D':
         detach(s);
@@ -369,4 +367,6 @@ void gdb_command(struct gdb_session *s)
         gdb_reply(s, "");
         break;
     }
+    if (!ok)
+        gdb_reply(s, "E22");
 }

@@ -65,10 +65,10 @@ bool gdb_query(struct gdb_session *s, const char *text);
 
 /* ---- memory.c ---- */
 
-/* m, M, X; the text behind the letter. */
-void gdb_memory_read(struct gdb_session *s, const char *text);
-void gdb_memory_read_binary(struct gdb_session *s, const char *text);
-void gdb_memory_write(struct gdb_session *s, const char *text, bool binary);
+/* m and x, M and X (binary); the text behind the letter.  False: it makes no sense, and nothing is
+ * answered yet. */
+bool gdb_memory_read(struct gdb_session *s, const char *text, bool binary);
+bool gdb_memory_write(struct gdb_session *s, const char *text, bool binary);
 
 /* ---- monitor.c ---- */
 

@@ -61,63 +61,43 @@ static bool range(const char **text, u64 *addr, u64 *len)
     return gdb_number(text, addr) && *(*text)++ == ',' && gdb_number(text, len);
 }
 
-void gdb_memory_read(struct gdb_session *s, const char *text)
+bool gdb_memory_read(struct gdb_session *s, const char *text, bool binary)
 {
     u8 buf[GDB_PACKET_MAX / 2];
     u64 addr, len;
 
-    if (!range(&text, &addr, &len) || *text) {
-        gdb_reply(s, "E22");
-        return;
-    }
+    if (!range(&text, &addr, &len) || *text)
+        return false;
     len = min(len, (u64)(GDB_PACKET_MAX - 8) / 2);
     u64 n = read_memory(s, addr, buf, len);
     if (len && !n) {
         gdb_reply(s, "E14");
-        return;
+        return true;
     }
     gdb_begin(&s->out);
-    gdb_hex(&s->out, buf, n);
+    if (binary) {
+        gdb_text(&s->out, "b");
+        gdb_binary(&s->out, buf, n);
+    } else {
+        gdb_hex(&s->out, buf, n);
+    }
     gdb_session_send(s);
+    return true;
 }
 
-void gdb_memory_read_binary(struct gdb_session *s, const char *text)
-{
-    u8 buf[GDB_PACKET_MAX / 2];
-    u64 addr, len;
-
-    if (!range(&text, &addr, &len) || *text) {
-        gdb_reply(s, "E22");
-        return;
-    }
-    len = min(len, (u64)(GDB_PACKET_MAX - 8) / 2);
-    u64 n = read_memory(s, addr, buf, len);
-    if (len && !n) {
-        gdb_reply(s, "E14");
-        return;
-    }
-    gdb_begin(&s->out);
-    gdb_text(&s->out, "b");
-    gdb_binary(&s->out, buf, n);
-    gdb_session_send(s);
-}
-
-void gdb_memory_write(struct gdb_session *s, const char *text, bool binary)
+bool gdb_memory_write(struct gdb_session *s, const char *text, bool binary)
 {
     const char *end = s->in.data + s->in.len;
     u8 buf[GDB_PACKET_MAX];
     u64 addr, len;
 
-    if (!range(&text, &addr, &len) || *text++ != ':' || len > sizeof(buf)) {
-        gdb_reply(s, "E22");
-        return;
-    }
+    if (!range(&text, &addr, &len) || *text++ != ':' || len > sizeof(buf))
+        return false;
     u64 have = (u64)(end - text);
-    if (binary ? have != len : have != 2 * len || !gdb_unhex(text, buf, len)) {
-        gdb_reply(s, "E22");
-        return;
-    }
+    if (binary ? have != len : have != 2 * len || !gdb_unhex(text, buf, len))
+        return false;
     if (binary)
         memcpy(buf, text, len);
     gdb_reply(s, write_memory(s, addr, buf, len) ? "OK" : "E14");
+    return true;
 }

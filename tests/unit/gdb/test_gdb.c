@@ -272,6 +272,7 @@ static void test_memory(void **state)
     answers("M1000,1:zz", "E22");
     answers("m1000", "E22");
     answers("m,", "E22");
+    answers("x1000", "E22");
     answers("M1ffffe,4:01020304", "E14");
     answers("X2000,0:", "OK");
     answers("X2000,3:a}\x03"
@@ -439,6 +440,9 @@ static void stopping(void)
     assert_int_equal(state_of(0)->rip, 0x8003);
 
     answers("Z0,8005,1", "OK"); /* a stop */
+    answers("cxyz", "E22");     /* it does not go on from anywhere */
+    answers("s8003,", "E22");
+    assert_true(vm.paused);
     answers("c", "");
     assert_int_equal(run(0), RUN_DEBUG);
     told();
