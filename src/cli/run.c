@@ -134,7 +134,7 @@ static int open_chardevs(struct run *r, struct err *e)
         if (ret)
             return err_prefix(e, "--serial");
     }
-    if (r->c.web.port && m->nserials) {
+    if (r->c.web.at.port && m->nserials) {
         if (tap_open(&r->tap, r->vm.loop, m->serial[0], e))
             return -ENOMEM;
         m->serial[0] = tap_chardev(r->tap);
@@ -209,17 +209,17 @@ static int open_vnc(struct run *r, struct err *e)
 {
     const struct run_config *c = &r->c;
     struct vnc_config own = {0};
-    if (!screen_of(r) || (!c->have_name && !c->nvncs && !c->web.port))
+    if (!screen_of(r) || (!c->have_name && !c->nvncs && !c->web.at.port))
         return 0;
     int ret = vnc_open(&r->vnc, r->vm.loop, screen_of(r), &r->input, c->m.name, e);
     if (!ret && c->have_name)
-        ret = place_path(own.address, c->m.name, ".vnc", e);
+        ret = place_path(own.at.address, c->m.name, ".vnc", e);
     if (!ret && c->have_name)
         ret = vnc_listen(r->vnc, &own, e);
     for (unsigned i = 0; !ret && i < c->nvncs; i++)
         if (vnc_listen(r->vnc, &c->vnc[i], e))
             ret = err_prefix(e, "--display");
-    return ret || !c->web.port ? ret : open_web(r, e);
+    return ret || !c->web.at.port ? ret : open_web(r, e);
 }
 
 /* The name's socket, and those of --qmp; none without either. */

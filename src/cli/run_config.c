@@ -358,7 +358,7 @@ static int finish(struct run_config *c, struct err *e)
     if (xen_alone(m->xen) && c->display == DISPLAY_TEXT)
         return err_set(e, EINVAL,
                        "--display text shows the text of a PC's screen: not with --pv xen");
-    if (xen_alone(m->xen) && !c->have_vga && !c->nvncs && !c->web.port && !c->screenshot)
+    if (xen_alone(m->xen) && !c->have_vga && !c->nvncs && !c->web.at.port && !c->screenshot)
         m->vga = VIDEO_NONE; /* a vfb only for those who look at it */
     if (m->xen)
         m->balloon = false; /* Xen's own is there */
@@ -368,7 +368,7 @@ static int finish(struct run_config *c, struct err *e)
         return err_set(e, EINVAL, "--gdb stops one engine: not with --check");
     if (c->nvncs && !m->vga)
         return err_set(e, EINVAL, "--display vnc needs a video card: not with --no-vga");
-    if (c->web.port && !m->vga)
+    if (c->web.at.port && !m->vga)
         return err_set(e, EINVAL, "--web needs a video card: not with --no-vga");
     if (c->screenshot && !m->vga)
         return err_set(e, EINVAL, "--screenshot-on-exit needs a video card: not with --no-vga");

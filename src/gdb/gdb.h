@@ -12,21 +12,19 @@
 #include "base/err.h"
 #include "control/control.h"
 #include "core/vm.h"
-
-enum { GDB_PLACE_MAX = 108 };
+#include "ui/listen.h"
 
 /* What register set the debugger is told of. */
 enum gdb_arch { GDB_X86_64, GDB_I386 };
 
 struct gdb_config {
-    char address[GDB_PLACE_MAX]; /* numeric, or a socket's path */
-    unsigned port;               /* 0: a Unix socket */
-    bool is_public, wait;        /* wait: the machine starts when the debugger says so */
+    struct listen_place at;
+    bool wait; /* the machine starts when the debugger says so */
     enum gdb_arch arch;
 };
 
 /* "1234", ":1234", "tcp::1234", "tcp:ADDRESS:1234", "ADDRESS:1234", "unix:PATH", and behind it
- * ",wait", ",public", ",arch=i386|x86-64".  -EINVAL with one line. */
+ * ",wait", ",public", ",arch=i386|x86-64".  As listen_parse(). */
 int gdb_parse(struct gdb_config *c, const char *spec, struct err *e);
 
 struct gdb;

@@ -4,7 +4,6 @@
  * as a detach: points go, the machine goes on.
  */
 #include "gdb/gdb.h"
-#include "ui/listen.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -30,46 +29,12 @@ struct gdb {
 
 /* -------------------------------------------------------------- the command line -- */
 
-static int parse_port(struct gdb_config *c, const char *text, struct err *e)
+static int parse_option(void *opaque, const char *text, struct err *e)
 {
-    char *end;
-    unsigned long port = strtoul(text, &end, 10);
+    struct gdb_config *c = opaque;
 
-    if (*text < '0' || *text > '9' || *end || !port || port > 65535)
-        return err_set(e, EINVAL, "\"%s\" is no port", text);
-    c->port = (unsigned)port;
-    return 0;
-}
-
-/* [tcp:][ADDRESS:]PORT */
-static int parse_tcp(struct gdb_config *c, char *where, struct err *e)
-{
-    if (!strncmp(where, "tcp:", 4))
-        where += 4;
-    char *colon = strrchr(where, ':');
-    if (!colon || colon == where) {
-        strcpy(c->address, "127.0.0.1");
-        return parse_port(c, colon ? colon + 1 : where, e);
-    }
-    *colon = 0;
-    size_t n = strlen(where);
-    if (where[0] == '[' && where[n - 1] == ']') {
-        where[n - 1] = 0;
-        where++;
-    }
-    if (!strcmp(where, "localhost"))
-        where = "127.0.0.1";
-    if (snprintf(c->address, sizeof(c->address), "%s", where) >= (int)sizeof(c->address))
-        return err_set(e, EINVAL, "\"%s\" is no address", where);
-    return parse_port(c, colon + 1, e);
-}
-
-static int parse_option(struct gdb_config *c, const char *text, struct err *e)
-{
     if (!strcmp(text, "wait"))
         c->wait = true;
-    else if (!strcmp(text, "public"))
-        c->is_public = true;
     else if (!strcmp(text, "arch=i386"))
         c->arch = GDB_I386;
     else if (!strcmp(text, "arch=x86-64"))
@@ -81,25 +46,15 @@ static int parse_option(struct gdb_config *c, const char *text, struct err *e)
 
 int gdb_parse(struct gdb_config *c, const char *spec, struct err *e)
 {
-    char text[256], *save = NULL;
-    int r;
+    static const struct listen_form form = {.places = "PORT, ADDRESS:PORT or unix:PATH",
+                                            .number = "port",
+                                            .number_min = 1,
+                                            .takes_unix = true,
+                                            .takes_port = true,
+                                            .option = parse_option};
 
     memset(c, 0, sizeof(*c));
-    if (snprintf(text, sizeof(text), "%s", spec) >= (int)sizeof(text))
-        return err_set(e, EINVAL, "too long");
-    char *where = strtok_r(text, ",", &save);
-    if (!where || *spec == ',')
-        return err_set(e, EINVAL, "says no place: PORT, ADDRESS:PORT or unix:PATH");
-    if (strncmp(where, "unix:", 5))
-        r = parse_tcp(c, where, e);
-    else
-        r = where[5] && snprintf(c->address, sizeof(c->address), "%s", where + 5) <
-                            (int)sizeof(c->address)
-                ? 0
-                : err_set(e, EINVAL, "\"%s\": no name for a socket", where);
-    for (char *o; !r && (o = strtok_r(NULL, ",", &save));)
-        r = parse_option(c, o, e);
-    return r;
+    return listen_parse(&c->at, spec, &form, c, e);
 }
 
 /* --------------------------------------------------------------------- client -- */
@@ -191,8 +146,8 @@ static bool may_connect(const struct gdb *g, int fd)
     struct ucred who;
     socklen_t n = sizeof(who);
 
-    return g->config.port || (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) &&
-                              (who.uid == geteuid() || who.uid == 0));
+    return g->config.at.port || (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) &&
+                                 (who.uid == geteuid() || who.uid == 0));
 }
 
 static void on_connect(void *opaque, u32 revents)
@@ -207,7 +162,7 @@ static void on_connect(void *opaque, u32 revents)
         close(fd);
         return;
     }
-    if (g->config.port)
+    if (g->config.at.port)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     g->session = gdb_session_new(g->vm, g->control, g->config.arch, &ops);
     g->client = (struct loop_fd){.fd = fd, .events = EPOLLIN, .fn = on_client, .opaque = g};
@@ -233,8 +188,7 @@ int gdb_open(struct gdb **out, struct vm *vm, struct control *control, const str
     g->control = control;
     g->config = *c;
     g->client.fd = -1;
-    int fd =
-        c->port ? tcp_listen(c->address, c->port, c->is_public, e) : unix_listen(c->address, 1, e);
+    int fd = listen_open(&c->at, 1, e);
     if (fd < 0) {
         free(g);
         return fd;
@@ -258,7 +212,7 @@ void gdb_close(struct gdb *g)
     drop(g);
     loop_fd_del(g->vm->loop, &g->listener);
     close(g->listener.fd);
-    if (!g->config.port)
-        unlink(g->config.address);
+    if (!g->config.at.port)
+        unlink(g->config.at.address);
     free(g);
 }

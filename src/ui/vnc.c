@@ -12,7 +12,6 @@
  * WebSockets only; a unix socket or an SSH tunnel is the private way.
  */
 #include "ui/vnc.h"
-#include "ui/listen.h"
 #include "ui/vnc_viewer.h"
 
 #include <errno.h>
@@ -29,7 +28,7 @@
 struct listener {
     struct vnc *vnc;
     struct loop_fd watch;
-    char path[108]; /* of a unix socket, else "" */
+    char path[LISTEN_ADDRESS_MAX]; /* of a unix socket, else "" */
     char password[VNC_PASSWORD_MAX + 1];
 };
 
@@ -42,58 +41,26 @@ struct vnc {
 
 /* ----------------------------------------------------------------- options -- */
 
-static int parse_option(struct vnc_config *c, const char *o, struct err *e)
+static int parse_option(void *opaque, const char *text, struct err *e)
 {
-    if (!strcmp(o, "public")) {
-        c->is_public = true;
-        return 0;
-    }
-    if (strncmp(o, "password-file=", 14))
-        return err_set(e, EINVAL, "vnc: \"%s\" is neither password-file=FILE nor public", o);
-    if (snprintf(c->password_file, sizeof(c->password_file), "%s", o + 14) >=
-        (int)sizeof(c->password_file))
-        return err_set(e, EINVAL, "vnc: password-file: name too long");
-    return *c->password_file ? 0 : err_set(e, EINVAL, "vnc: password-file= names no file");
-}
+    struct vnc_config *c = opaque;
+    int r = listen_file_option(c->password_file, text, "password-file", e);
 
-static int parse_tcp(struct vnc_config *c, char *text, struct err *e)
-{
-    char *colon = strrchr(text, ':'), *end;
-    size_t n = colon ? (size_t)(colon - text) : 0;
-    long display = colon ? strtol(colon + 1, &end, 10) : -1;
-    if (!colon || !colon[1] || *end || display < 0 || display > 65535 - 5900)
-        return err_set(e, EINVAL, "vnc: \"%s\" is neither ADDRESS:DISPLAY nor unix:PATH", text);
-    if (n > 1 && text[0] == '[' && text[n - 1] == ']') {
-        text++;
-        n -= 2;
-    }
-    c->port = 5900 + (unsigned)display;
-    snprintf(c->address, sizeof(c->address), "%.*s", (int)n, text);
-    if (!n || !strcmp(c->address, "localhost"))
-        strcpy(c->address, "127.0.0.1");
-    return 0;
+    if (!r)
+        return err_set(e, EINVAL, "\"%s\" is neither password-file=FILE nor public", text);
+    return min(r, 0);
 }
 
 int vnc_parse(struct vnc_config *c, const char *spec, struct err *e)
 {
-    char text[512], *save = NULL;
-    int r;
+    static const struct listen_form form = {.places = "ADDRESS:DISPLAY or unix:PATH",
+                                            .number = "display",
+                                            .port_0 = 5900,
+                                            .takes_unix = true,
+                                            .option = parse_option};
+
     memset(c, 0, sizeof(*c));
-    if (snprintf(text, sizeof(text), "%s", spec) >= (int)sizeof(text))
-        return err_set(e, EINVAL, "vnc: too long");
-    char *where = strtok_r(text, ",", &save);
-    if (!where || *spec == ',')
-        return err_set(e, EINVAL, "vnc= says no place: ADDRESS:DISPLAY or unix:PATH");
-    if (strncmp(where, "unix:", 5))
-        r = parse_tcp(c, where, e);
-    else
-        r = snprintf(c->address, sizeof(c->address), "%s", where + 5) < (int)sizeof(c->address) &&
-                    where[5]
-                ? 0
-                : err_set(e, EINVAL, "vnc: \"%s\": no name for a socket", where);
-    for (char *o; !r && (o = strtok_r(NULL, ",", &save));)
-        r = parse_option(c, o, e);
-    return r;
+    return listen_parse(&c->at, spec, &form, c, e) ? err_prefix(e, "vnc") : 0;
 }
 
 /* ------------------------------------------------------------------ listen -- */
@@ -165,16 +132,15 @@ int vnc_listen(struct vnc *v, const struct vnc_config *c, struct err *e)
     memset(l, 0, sizeof(*l));
     l->vnc = v;
     int r = *c->password_file ? read_password(l->password, c->password_file, e) : 0;
-    if (!r && c->is_public && !*c->password_file)
+    if (!r && c->at.is_public && !*c->password_file)
         r = err_set(e, EPERM, "vnc: public lets everyone in: give a password-file, too");
     if (r)
         return r;
-    int fd = c->port ? tcp_listen(c->address, c->port, c->is_public, e)
-                     : unix_listen(c->address, VNC_VIEWERS_MAX, e);
+    int fd = listen_open(&c->at, VNC_VIEWERS_MAX, e);
     if (fd < 0)
         return err_prefix(e, "vnc");
-    if (!c->port)
-        strcpy(l->path, c->address);
+    if (!c->at.port)
+        strcpy(l->path, c->at.address);
     l->watch = (struct loop_fd){.fd = fd, .events = EPOLLIN, .fn = on_connect, .opaque = l};
     v->nlisteners++;
     return loop_fd_add(v->loop, &l->watch, e);

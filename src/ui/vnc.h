@@ -9,6 +9,7 @@
 #include "base/loop.h"
 #include "core/display.h"
 #include "ui/input.h"
+#include "ui/listen.h"
 
 enum { VNC_VIEWERS_MAX = 8, VNC_LISTENERS_MAX = 4, VNC_PASSWORD_MAX = 8 };
 
@@ -16,14 +17,12 @@ struct vnc;
 
 /* Where to listen: what --display vnc=SPEC says. */
 struct vnc_config {
-    char address[108];       /* of TCP, or the path of a unix socket */
-    unsigned port;           /* 0 = a unix socket */
-    bool is_public;          /* may be another address than loopback */
-    char password_file[256]; /* "" = none */
+    struct listen_place at;
+    char password_file[LISTEN_FILE_MAX]; /* "" = none */
 };
 
 /* "127.0.0.1:1" (display 1 is port 5901), ":1", "[::1]:1", "unix:PATH", each with
- * [,password-file=FILE][,public].  -EINVAL with one line. */
+ * [,password-file=FILE][,public].  As listen_parse(). */
 int vnc_parse(struct vnc_config *c, const char *spec, struct err *e);
 
 /* name: the window's title.  d and in outlive it. */

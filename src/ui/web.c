@@ -511,21 +511,21 @@ int web_open(struct web **out, const struct web_machine *m, const struct web_con
              char url[WEB_URL_MAX], struct err *e)
 {
     struct web *w = calloc(1, sizeof(*w));
-    bool six = strchr(c->address, ':');
+    bool six = strchr(c->at.address, ':');
     if (!w)
         return err_set(e, ENOMEM, "out of memory");
     w->m = *m;
     w->job = (struct loop_job){.fn = on_job, .opaque = w};
     pthread_mutex_init(&w->lock, NULL);
     int r = web_token(w->token, c->token_file, e);
-    int fd = r ? r : tcp_listen(c->address, c->port, c->is_public, e);
+    int fd = r ? r : listen_open(&c->at, 16, e);
     r = fd < 0 ? fd : start(w, fd, e);
     if (r) {
         web_close(w);
         return r;
     }
-    snprintf(url, WEB_URL_MAX, "http://%s%s%s:%u/%s/", six ? "[" : "", c->address, six ? "]" : "",
-             c->port, w->token);
+    snprintf(url, WEB_URL_MAX, "http://%s%s%s:%u/%s/", six ? "[" : "", c->at.address,
+             six ? "]" : "", c->at.port, w->token);
     *out = w;
     return 0;
 }

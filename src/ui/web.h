@@ -10,6 +10,7 @@
 #include "base/loop.h"
 #include "core/display.h"
 #include "ui/chardev_tap.h"
+#include "ui/listen.h"
 #include "ui/vnc.h"
 
 struct web;
@@ -19,12 +20,11 @@ bool web_available(void);
 
 /* What --web says: "127.0.0.1:8006[,token-file=FILE][,public]". */
 struct web_config {
-    char address[64];
-    unsigned port;
-    bool is_public;
-    char token_file[256]; /* "" = a random token */
+    struct listen_place at;
+    char token_file[LISTEN_FILE_MAX]; /* "" = a random token */
 };
 
+/* As listen_parse(). */
 int web_parse(struct web_config *c, const char *spec, struct err *e);
 
 /* The buttons; bits of what web_machine.press() gets. */

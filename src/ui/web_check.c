@@ -15,37 +15,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static int parse_option(void *opaque, const char *text, struct err *e)
+{
+    struct web_config *c = opaque;
+    int r = listen_file_option(c->token_file, text, "token-file", e);
+
+    if (!r)
+        return err_set(e, EINVAL, "\"%s\" is neither token-file=FILE nor public", text);
+    return min(r, 0);
+}
+
 int web_parse(struct web_config *c, const char *spec, struct err *e)
 {
-    char text[400], *save = NULL, *end;
+    static const struct listen_form form = {
+        .places = "ADDRESS:PORT", .number = "port", .number_min = 1, .option = parse_option};
+
     memset(c, 0, sizeof(*c));
-    if (snprintf(text, sizeof(text), "%s", spec) >= (int)sizeof(text))
-        return err_set(e, EINVAL, "too long");
-    char *where = strtok_r(text, ",", &save), *colon = where ? strrchr(where, ':') : NULL;
-    long port = colon && isdigit((unsigned char)colon[1]) ? strtol(colon + 1, &end, 10) : 0;
-    if (port < 1 || port > 65535 || *end || *spec == ',')
-        return err_set(e, EINVAL, "\"%s\" is not ADDRESS:PORT", spec);
-    *colon = 0;
-    size_t n = strlen(where);
-    if (n > 1 && *where == '[' && where[n - 1] == ']') {
-        where[n - 1] = 0;
-        where++;
-    }
-    if (!*where || !strcmp(where, "localhost"))
-        where = "127.0.0.1";
-    c->port = (unsigned)port;
-    if (snprintf(c->address, sizeof(c->address), "%s", where) >= (int)sizeof(c->address))
-        return err_set(e, EINVAL, "\"%s\" is no address", where);
-    for (char *o; (o = strtok_r(NULL, ",", &save));) {
-        if (!strcmp(o, "public"))
-            c->is_public = true;
-        else if (strncmp(o, "token-file=", 11) || !o[11])
-            return err_set(e, EINVAL, "\"%s\" is neither token-file=FILE nor public", o);
-        else if (snprintf(c->token_file, sizeof(c->token_file), "%s", o + 11) >=
-                 (int)sizeof(c->token_file))
-            return err_set(e, EINVAL, "token-file: name too long");
-    }
-    return 0;
+    return listen_parse(&c->at, spec, &form, c, e);
 }
 
 static int random_token(char token[WEB_TOKEN_LEN + 1], struct err *e)

@@ -561,8 +561,8 @@ static void parses(const char *spec, const char *address, unsigned port, bool wa
     struct gdb_config c;
 
     assert_int_equal(gdb_parse(&c, spec, NULL), 0);
-    assert_string_equal(c.address, address);
-    assert_int_equal(c.port, port);
+    assert_string_equal(c.at.address, address);
+    assert_int_equal(c.at.port, port);
     assert_int_equal(c.wait, wait);
 }
 

@@ -423,11 +423,11 @@ static void test_parse(void **state)
     for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++)
         assert_int_equal(vnc_parse(&c, wrong[i], &e), -EINVAL);
     assert_int_equal(vnc_parse(&c, ":3", &e), 0);
-    assert_int_equal(c.port, 5903);
-    assert_string_equal(c.address, "127.0.0.1");
+    assert_int_equal(c.at.port, 5903);
+    assert_string_equal(c.at.address, "127.0.0.1");
     assert_int_equal(vnc_parse(&c, "[::1]:0,public,password-file=/p", &e), 0);
-    assert_string_equal(c.address, "::1");
-    assert_true(c.is_public);
+    assert_string_equal(c.at.address, "::1");
+    assert_true(c.at.is_public);
     assert_int_equal(vnc_parse(&c, "0.0.0.0:77", &e), 0);
     assert_int_equal(vnc_listen(vnc, &c, &e), -EPERM);
     assert_int_equal(vnc_parse(&c, "0.0.0.0:77,public", &e), 0);

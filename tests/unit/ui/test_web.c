@@ -25,12 +25,12 @@ static void test_parse(void **state)
     for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++)
         assert_int_equal(web_parse(&c, wrong[i], &e), -EINVAL);
     assert_int_equal(web_parse(&c, ":8006", &e), 0);
-    assert_string_equal(c.address, "127.0.0.1");
-    assert_int_equal(c.port, 8006);
+    assert_string_equal(c.at.address, "127.0.0.1");
+    assert_int_equal(c.at.port, 8006);
     assert_int_equal(web_parse(&c, "[::]:80,token-file=/t,public", &e), 0);
-    assert_string_equal(c.address, "::");
+    assert_string_equal(c.at.address, "::");
     assert_string_equal(c.token_file, "/t");
-    assert_true(c.is_public);
+    assert_true(c.at.is_public);
 }
 
 static void test_token(void **state)
