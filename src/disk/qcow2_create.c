@@ -28,14 +28,18 @@ struct plan {
     u32 version, cluster_bits, refcount_order;
     u64 cluster, rt_clusters, blocks, l1_clusters, l1_entries, size;
     bool zstd, sub, lazy, data_raw;
-    char data_file[1024], preallocation[16];
+    char data_file[1024];
+    enum { PRE_OFF, PRE_METADATA, PRE_FALLOC, PRE_FULL } preallocation;
 };
 
 static int read_options(struct plan *p, struct err *e)
 {
+    static const char *const versions[] = {"0.10", "1.1", "v2", "v3", NULL};
+    static const char *const compressions[] = {"zlib", "zstd", NULL};
+    static const char *const preallocations[] = {"off", "metadata", "falloc", "full", NULL};
     const struct disk_create *c = p->c;
     u64 cluster = 64 * KIB, bits = 16;
-    char v[64];
+    unsigned version = 1, zstd = 0, preallocation = PRE_OFF;
     int r = create_size(c, "cluster_size", &cluster, e);
 
     if (!r)
@@ -46,23 +50,19 @@ static int read_options(struct plan *p, struct err *e)
         r = create_bool(c, "lazy_refcounts", &p->lazy, e);
     if (!r)
         r = create_bool(c, "data_file_raw", &p->data_raw, e);
+    if (!r)
+        r = create_choice(c, "compat", versions, &version, e);
+    if (!r)
+        r = create_choice(c, "compression_type", compressions, &zstd, e);
+    if (!r)
+        r = create_choice(c, "preallocation", preallocations, &preallocation, e);
+    if (!r)
+        r = create_text(c, "data_file", p->data_file, sizeof(p->data_file), e);
     if (r)
         return r;
-    p->version = 3;
-    if (create_value(c, "compat", v, sizeof(v))) {
-        if (!strcmp(v, "0.10") || !strcmp(v, "v2"))
-            p->version = 2;
-        else if (strcmp(v, "1.1") && strcmp(v, "v3"))
-            return err_set(e, EINVAL, "compat=%s: not one of 0.10, 1.1", v);
-    }
-    if (create_value(c, "compression_type", v, sizeof(v))) {
-        p->zstd = !strcmp(v, "zstd");
-        if (!p->zstd && strcmp(v, "zlib"))
-            return err_set(e, EINVAL, "compression_type=%s: not one of zlib, zstd", v);
-    }
-    if (!create_value(c, "preallocation", p->preallocation, sizeof(p->preallocation)))
-        strcpy(p->preallocation, "off");
-    create_value(c, "data_file", p->data_file, sizeof(p->data_file));
+    p->version = version & 1 ? 3 : 2;
+    p->zstd = zstd;
+    p->preallocation = preallocation;
     if (!is_pow2(cluster) || cluster < 512 || cluster > 2 * MIB)
         return err_set(e, EINVAL, "cluster_size must be a power of two from 512 to 2M");
     if (!is_pow2(bits) || bits > 64)
@@ -78,6 +78,12 @@ static int read_options(struct plan *p, struct err *e)
                        "extended_l2, lazy_refcounts nor data_file");
     if (p->data_raw && (!p->data_file[0] || c->backing))
         return err_set(e, EINVAL, "data_file_raw needs data_file, and no backing file");
+    /* The image may be made in another folder than the one where it shall be. */
+    if (p->data_file[0] != '/' && strchr(p->data_file, '/'))
+        return err_set(e, EINVAL, "data_file=%s: a name beside the image or an absolute path",
+                       p->data_file);
+    if (p->preallocation != PRE_OFF && c->backing)
+        return err_set(e, EINVAL, "preallocation would hide the backing file");
     return 0;
 }
 
@@ -256,7 +262,7 @@ static int preallocate(const struct plan *p, struct err *e)
         if (!r && im->full)
             r = qcow2_sync(im);
         end = max(end, x.offset + x.len);
-        if (!r && strcmp(p->preallocation, "metadata"))
+        if (!r && p->preallocation != PRE_METADATA)
             r = file_preallocate(x.file, x.offset, x.len, e);
     }
     /* The file reaches as far as its last cluster. */
@@ -270,27 +276,12 @@ static int preallocate(const struct plan *p, struct err *e)
     return r ? err_set(e, -r, "no room to preallocate: %s", strerror(-r)) : 0;
 }
 
-static int check_preallocation(const struct plan *p, struct err *e)
-{
-    static const char *const known[] = {"off", "metadata", "falloc", "full"};
-
-    if (strcmp(p->preallocation, "off") && p->c->backing)
-        return err_set(e, EINVAL, "preallocation would hide the backing file");
-    for (unsigned i = 0; i < ARRAY_SIZE(known); i++)
-        if (!strcmp(p->preallocation, known[i]))
-            return 0;
-    return err_set(e, EINVAL, "preallocation=%s: not one of off, metadata, falloc, full",
-                   p->preallocation);
-}
-
 int qcow2_create(const struct disk_create *c, struct err *e)
 {
     struct plan p = {.c = c};
     struct file *f;
     int r = read_options(&p, e);
 
-    if (!r)
-        r = check_preallocation(&p, e);
     if (!r)
         r = lay_out(&p, e);
     if (!r)
@@ -300,10 +291,13 @@ int qcow2_create(const struct disk_create *c, struct err *e)
     r = write_image(&p, f, e);
     if (!r && p.data_file[0])
         r = create_data_file(&p, e);
-    if (!r)
+    if (!r) {
         r = file_flush(f);
+        if (r)
+            err_set(e, -r, "cannot write it: %s", strerror(-r));
+    }
     file_close(f);
-    if (!r && strcmp(p.preallocation, "off"))
+    if (!r && p.preallocation != PRE_OFF)
         r = preallocate(&p, e);
     return r;
 }

@@ -65,10 +65,13 @@ static int raw_map(struct img *im, u64 off, u64 len, bool nowait, struct extent 
 
 static int raw_create(const struct disk_create *c, struct err *e)
 {
+    static const char *const preallocations[] = {"off", "falloc", "full", NULL};
     struct file *f;
-    char value[32];
-    int r;
+    unsigned preallocation = 0;
+    int r = create_choice(c, "preallocation", preallocations, &preallocation, e);
 
+    if (r)
+        return r;
     if (c->backing)
         return err_set(e, EINVAL, "raw images have no backing file");
     r = file_open(&f, c->path, FILE_CREATE, &c->io, e);
@@ -80,12 +83,8 @@ static int raw_create(const struct disk_create *c, struct err *e)
             err_set(e, -r, "cannot make it %llu bytes long: %s", (unsigned long long)c->size,
                     strerror(-r));
     }
-    if (!r && create_value(c, "preallocation", value, sizeof(value)) && strcmp(value, "off")) {
-        if (strcmp(value, "full") && strcmp(value, "falloc"))
-            r = err_set(e, EINVAL, "preallocation=%s: not one of off, falloc, full", value);
-        else
-            r = file_preallocate(f, 0, c->size, e);
-    }
+    if (!r && preallocation)
+        r = file_preallocate(f, 0, c->size, e);
     file_close(f);
     return r;
 }

@@ -15,88 +15,6 @@
 
 /* ------------------------------------------------------------------- create -- */
 
-/* The text behind "name=" in "a=1,b=2"; its length to *len. */
-static const char *find_option(const char *all, const char *name, size_t *len)
-{
-    size_t n = strlen(name);
-
-    for (const char *p = all; p && *p; p += strcspn(p, ","), p += *p == ',') {
-        if (!strncmp(p, name, n) && p[n] == '=') {
-            *len = strcspn(p + n + 1, ",");
-            return p + n + 1;
-        }
-    }
-    return NULL;
-}
-
-const char *create_value(const struct disk_create *c, const char *name, char *buf, size_t room)
-{
-    size_t n;
-    const char *v = find_option(c->options, name, &n);
-
-    if (!v)
-        return NULL;
-    snprintf(buf, room, "%.*s", (int)n, v);
-    return buf;
-}
-
-int create_size(const struct disk_create *c, const char *name, u64 *v, struct err *e)
-{
-    static const char suffixes[] = "KMGTPE";
-    char buf[64], *end;
-    const char *s;
-    u64 n;
-
-    if (!create_value(c, name, buf, sizeof(buf)))
-        return 0;
-    errno = 0;
-    n = strtoull(buf, &end, 0);
-    s = *end ? strchr(suffixes, *end & ~0x20) : NULL;
-    if (*end && s && *s && !end[1]) {
-        unsigned shift = 10 * (unsigned)(s - suffixes + 1);
-
-        if (n > UINT64_MAX >> shift)
-            errno = ERANGE;
-        n <<= shift;
-        end++;
-    }
-    if (errno || end == buf || *end || buf[0] == '-')
-        return err_set(e, EINVAL, "%s=%s: not a size", name, buf);
-    *v = n;
-    return 0;
-}
-
-int create_bool(const struct disk_create *c, const char *name, bool *v, struct err *e)
-{
-    char buf[16];
-
-    if (!create_value(c, name, buf, sizeof(buf)))
-        return 0;
-    if (!strcmp(buf, "on") || !strcmp(buf, "yes") || !strcmp(buf, "true"))
-        *v = true;
-    else if (!strcmp(buf, "off") || !strcmp(buf, "no") || !strcmp(buf, "false"))
-        *v = false;
-    else
-        return err_set(e, EINVAL, "%s=%s: neither on nor off", name, buf);
-    return 0;
-}
-
-static int check_options(const struct format *f, const char *all, struct err *e)
-{
-    for (const char *p = all; p && *p; p += strcspn(p, ","), p += *p == ',') {
-        size_t n = strcspn(p, "=,");
-        const struct create_option *o = f->options;
-
-        while (o && o->name && (strlen(o->name) != n || strncmp(o->name, p, n)))
-            o++;
-        if (!o || !o->name)
-            return err_set(e, EINVAL, "%.*s: %s images have no such option", (int)n, p, f->title);
-        if (p[n] != '=')
-            return err_set(e, EINVAL, "%.*s: needs a value", (int)n, p);
-    }
-    return 0;
-}
-
 int create_open_backing(const struct disk_create *c, struct img **im, struct err *e)
 {
     struct disk_options o = c->io;
@@ -158,7 +76,7 @@ int disk_create(const char *format, const struct disk_create *want, struct err *
     if (c.backing && !(f->caps & DISK_CAN_BACKING))
         r = err_set(e, EINVAL, "%s images have no backing file", f->title);
     if (!r)
-        r = check_options(f, c.options, e);
+        r = create_check_options(f, c.options, e);
     if (!r && c.backing)
         r = look_at_backing(&c, e);
     if (!r && c.backing && f->caps & DISK_BACKING_URL && looks_like_url(c.backing)) {

@@ -35,15 +35,24 @@ struct disk_create {
     u64 size;            /* bytes; 0 = the backing file's */
     const char *backing; /* as it shall be written in the image; NULL = none */
     const char *backing_format;
-    const char *options;    /* "name=value,..." or NULL; see create_value() */
+    const char *options;    /* "name=value,..." or NULL; see create_check_form() */
     struct disk_options io; /* how to open files: io, no_lock, cache, allow_external, trace */
 };
 
 int disk_create(const char *format, const struct disk_create *c, struct err *e);
 
-/* For formats, in create(): the value of an option, copied to buf; NULL = not given.  _size takes
- * K, M, G, T; _bool on/off.  They leave *v alone when the option is not given. */
-const char *create_value(const struct disk_create *c, const char *name, char *buf, size_t room);
+/* Are options such a list, with a value for each name and no name twice?  "" and NULL are. */
+int create_check_form(const char *options, struct err *e);
+/* The same, and does the format have them all?  disk_create() asks this. */
+int create_check_options(const struct format *f, const char *options, struct err *e);
+
+/* For formats, in create(): the value of an option.  They leave buf and *v alone when it is not
+ * given.  _size takes K, M, G, T, P and E, _bool on/off, _choice one of the words, which end with
+ * NULL; _text refuses what there is no room for. */
+int create_text(const struct disk_create *c, const char *name, char *buf, size_t room,
+                struct err *e);
+int create_choice(const struct disk_create *c, const char *name, const char *const *words,
+                  unsigned *v, struct err *e);
 int create_size(const struct disk_create *c, const char *name, u64 *v, struct err *e);
 int create_bool(const struct disk_create *c, const char *name, bool *v, struct err *e);
 /* Opens c->backing read-only, to look at it; close with img_close(). */

@@ -120,19 +120,17 @@ static int write_fixed(struct file *f, u64 size, struct err *e)
 
 int vhd_create(const struct disk_create *c, struct err *e)
 {
-    bool fixed = false, exact = false;
+    static const char *const subformats[] = {"dynamic", "fixed", NULL};
+    unsigned fixed = 0;
+    bool exact = false;
     u64 size = align_up(c->size, 512);
     struct file *f;
-    char v[16];
     int r = create_bool(c, "force_size", &exact, e);
 
+    if (!r)
+        r = create_choice(c, "subformat", subformats, &fixed, e);
     if (r)
         return r;
-    if (create_value(c, "subformat", v, sizeof(v))) {
-        fixed = !strcmp(v, "fixed");
-        if (!fixed && strcmp(v, "dynamic"))
-            return err_set(e, EINVAL, "subformat=%s: not one of dynamic, fixed", v);
-    }
     if (fixed && c->backing)
         return err_set(e, EINVAL, "subformat=fixed has no backing file");
     if (!exact && !c->backing)

@@ -33,8 +33,9 @@ enum { LOG = 1 << 20, META_LENGTH = 1 << 20, ITEMS = 64 << 10 };
 
 static int read_options(struct plan *p, struct err *e)
 {
+    static const char *const subformats[] = {"dynamic", "fixed", NULL};
     const struct disk_create *c = p->c;
-    char v[16];
+    unsigned fixed = 0;
     int r;
 
     p->size = c->size;
@@ -56,13 +57,11 @@ static int read_options(struct plan *p, struct err *e)
         r = create_size(c, "physical_sector_size", &p->physical, e);
     if (!r)
         r = create_bool(c, "block_state_zero", &p->zero, e);
+    if (!r)
+        r = create_choice(c, "subformat", subformats, &fixed, e);
     if (r)
         return r;
-    if (create_value(c, "subformat", v, sizeof(v))) {
-        p->fixed = !strcmp(v, "fixed");
-        if (!p->fixed && strcmp(v, "dynamic"))
-            return err_set(e, EINVAL, "subformat=%s: not one of dynamic, fixed", v);
-    }
+    p->fixed = fixed;
     if (!is_pow2(p->block) || p->block < MIB || p->block > VHDX_BLOCK_MAX)
         return err_set(e, EINVAL, "block_size must be a power of two from 1M to 256M");
     if (!p->log || p->log % MIB || p->log > VHDX_LOG_MAX)

@@ -29,10 +29,13 @@ const struct create_option vmdk_options[] = {
     {0},
 };
 
+static const char digits[] = "0123456789";
+
 struct plan {
     const struct disk_create *c;
     u64 size;
-    char subformat[32], adapter[16], hw[16], tools[16];
+    const char *subformat, *adapter;
+    char hw[16], tools[16];
     bool flat, split, stream, zeroed;
     u32 cid, parent_cid;
     char *text;
@@ -41,40 +44,35 @@ struct plan {
 
 static int read_options(struct plan *p, struct err *e)
 {
-    static const char *const formats[] = {"monolithicSparse", "monolithicFlat",
+    static const char *const formats[] = {"monolithicSparse",     "monolithicFlat",
                                           "twoGbMaxExtentSparse", "twoGbMaxExtentFlat",
-                                          "streamOptimized"};
-    static const char *const adapters[] = {"ide", "lsilogic", "buslogic", "legacyESX"};
+                                          "streamOptimized",      NULL};
+    static const char *const adapters[] = {"ide", "lsilogic", "buslogic", "legacyESX", NULL};
     const struct disk_create *c = p->c;
+    unsigned subformat = 0, adapter = 0;
     bool compat6 = false;
-    unsigned i;
     int r = create_bool(c, "zeroed_grain", &p->zeroed, e);
 
     if (!r)
         r = create_bool(c, "compat6", &compat6, e);
+    strcpy(p->hw, compat6 ? "6" : "4");
+    strcpy(p->tools, "2147483647");
+    if (!r)
+        r = create_choice(c, "subformat", formats, &subformat, e);
+    if (!r)
+        r = create_choice(c, "adapter_type", adapters, &adapter, e);
+    if (!r)
+        r = create_text(c, "hwversion", p->hw, sizeof(p->hw), e);
+    if (!r)
+        r = create_text(c, "toolsversion", p->tools, sizeof(p->tools), e);
     if (r)
         return r;
-    if (!create_value(c, "subformat", p->subformat, sizeof(p->subformat)))
-        strcpy(p->subformat, formats[0]);
-    for (i = 0; i < ARRAY_SIZE(formats) && strcasecmp(p->subformat, formats[i]); i++)
-        ;
-    if (i == ARRAY_SIZE(formats))
-        return err_set(e, EINVAL, "subformat=%s: not known", p->subformat);
-    strcpy(p->subformat, formats[i]);
-    p->flat = i == 1 || i == 3;
-    p->split = i == 2 || i == 3;
-    p->stream = i == 4;
-    if (!create_value(c, "adapter_type", p->adapter, sizeof(p->adapter)))
-        strcpy(p->adapter, "ide");
-    for (i = 0; i < ARRAY_SIZE(adapters) && strcmp(p->adapter, adapters[i]); i++)
-        ;
-    if (i == ARRAY_SIZE(adapters))
-        return err_set(e, EINVAL, "adapter_type=%s: not known", p->adapter);
-    if (!create_value(c, "hwversion", p->hw, sizeof(p->hw)))
-        strcpy(p->hw, compat6 ? "6" : "4");
-    if (!create_value(c, "toolsversion", p->tools, sizeof(p->tools)))
-        strcpy(p->tools, "2147483647");
-    if (strpbrk(p->hw, "\"\n") || strpbrk(p->tools, "\"\n"))
+    p->subformat = formats[subformat];
+    p->adapter = adapters[adapter];
+    p->flat = subformat == 1 || subformat == 3;
+    p->split = subformat == 2 || subformat == 3;
+    p->stream = subformat == 4;
+    if (p->hw[strspn(p->hw, digits)] || p->tools[strspn(p->tools, digits)])
         return err_set(e, EINVAL, "hwversion or toolsversion: not a number");
     if (c->backing && (p->flat || p->stream))
         return err_set(e, EINVAL, "subformat=%s does not go with a backing file", p->subformat);

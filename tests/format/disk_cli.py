@@ -196,6 +196,7 @@ def test_refusals():
     refused("unknown option --shrink", "info", "--shrink", "a.img")
     refused("is none of", "convert", "-O", "floppy", "a.img", "b.img")
     refused("no such option", "convert", "-O", "qcow2", "-o", "colour=red", "a.img", "b.img")
+    refused("size=2M: the new image has a size", "convert", "-O", "qcow2", "-o", "size=2M", "a.img", "b.img")
     shutil.copy("a.img", "other.img")
     refused("exists already", "convert", "a.img", "other.img")
     refused("is the source itself", "convert", "--force", "a.img", "a.img")
@@ -362,6 +363,44 @@ def test_data_file_exists():
     refused("exists already", "create", "-f", "qcow2", "-o", "data_file=old.raw", "a.qcow2", "1M")
     assert content("old.raw") == want and not os.path.exists("a.qcow2") and not leftovers()
     wirt("create", "-f", "qcow2", "-o", "data_file=new.raw", "a.qcow2", "1M")
+
+
+def test_options():
+    """What is wrong with a list of options is said before anything is made."""
+    for options, why in [
+        ("data_file=", "data_file: needs a value"),
+        ("data_file", "data_file: needs a value"),
+        ("cluster_size=4k,data_file=,compat=v3", "data_file: needs a value"),
+        ("size=", "size: needs a value"),
+        ("backing_file=", "backing_file: needs a value"),
+        ("cluster_size=4k,compat=v3,cluster_size=8k", "cluster_size: given twice"),
+        ("backing_file=x,backing_file=y", "backing_file: given twice"),
+        ("size=1M,size=1M", "size: given twice"),
+        ("size=1M", "size=1M: the new image has a size"),
+        ("=4k", '"=4k": one of the options has no name'),
+        ("compat=v3,", '"compat=v3,": one of the options has no name'),
+        (",compat=v3", "one of the options has no name"),
+        ("compat=v3,,lazy_refcounts=on", "one of the options has no name"),
+        ("compat=2", "compat=2: none of 0.10, 1.1, v2, v3"),
+        ("preallocation=much", "preallocation=much: none of off, metadata"),
+        ("lazy_refcounts=perhaps", "lazy_refcounts=perhaps: none of off, on"),
+        ("cluster_size=-4k", "cluster_size=-4k: not a size"),
+        ("cluster_size= 4k", "cluster_size= 4k: not a size"),
+        ("cluster_size=4kk", "cluster_size=4kk: not a size"),
+        ("cluster_size=" + "0" * 70 + "9", "too long"),
+        ("data_file=" + "d" * 1024, "too long"),
+        ("data_file=../o.raw", "a name beside the image"),
+        ("cluster=4k", "cluster: qcow2 images have no such option"),
+    ]:
+        refused(why, "create", "-f", "qcow2", "-o", options, "o.qcow2", "1M")
+    refused("compat: given twice", "create", "-f", "qcow2", "-o", "compat=v2", "-o", "compat=v3", "o.qcow2", "1M")
+    refused("backing_file names another", "create", "-f", "qcow2", "-b", "x", "-o", "backing_file=y", "o.qcow2", "1M")
+    refused("hwversion or toolsversion", "create", "-f", "vmdk", "-o", "hwversion=x", "o.vmdk", "1M")
+    refused("adapter_type=usb: none of ide", "create", "-f", "vmdk", "-o", "adapter_type=usb", "o.vmdk", "1M")
+    refused("preallocation=metadata: none of off", "create", "-o", "preallocation=metadata", "o.img", "1M")
+    assert not leftovers() and not [n for n in os.listdir(".") if n.startswith("o.")]
+    wirt("create", "-f", "qcow2", "-o", "compat=v2,size=1M", "-o", "", "-o", "preallocation=METADATA", "o.qcow2")
+    assert "1.0 MiB" in wirt("info", "o.qcow2") or "1 MiB" in wirt("info", "o.qcow2")
 
 
 def test_check():

@@ -32,8 +32,10 @@ static char *take_out(char *options, const char *name)
 int new_image_open(struct new_image *n, struct disk_args *a, const char *target, const char *format,
                    u64 size, struct err *e)
 {
-    int r = 0;
     *n = (struct new_image){.format = format ? format : disk_format_of(target)};
+    int r = create_check_form(a->options, e);
+    if (r)
+        return err_prefix(e, "--options");
     n->backing = take_out(a->options, "backing_file");
     n->backing_format = take_out(a->options, "backing_fmt");
     n->size = take_out(a->options, "size");
@@ -43,9 +45,15 @@ int new_image_open(struct new_image *n, struct disk_args *a, const char *target,
                                          a->backing_format ? a->backing_format : n->backing_format,
                                      .options = a->options && *a->options ? a->options : NULL,
                                      .io = {.allow_external = a->external, .cache = DISK_UNSAFE}};
+    if (n->backing && a->backing)
+        return err_set(e, EINVAL, "--backing: backing_file names another");
+    if (n->backing_format && a->backing_format)
+        return err_set(e, EINVAL, "--backing-format: backing_fmt names another");
+    if (n->size && size)
+        return err_set(e, EINVAL, "size=%s: the new image has a size already", n->size);
     if (n->create.backing_format && !n->create.backing)
         return err_set(e, EINVAL, "--backing-format: there is no --backing");
-    if (n->size && !size)
+    if (n->size)
         r = parse_size(&n->create.size, n->size, 1, e);
     if (r)
         return err_prefix(e, "size");

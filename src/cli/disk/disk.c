@@ -70,6 +70,8 @@ static int add_options(struct disk_args *a, const char *arg, struct err *e)
         a->list_options = true;
         return 0;
     }
+    if (!*arg)
+        return 0;
     if (asprintf(&all, "%s%s%s", a->options ? a->options : "", a->options ? "," : "", arg) < 0)
         return err_set(e, ENOMEM, "out of memory");
     free(a->options);

@@ -14,8 +14,8 @@ struct new_image {
     struct stage stage;
 };
 
-/* Makes it at stage.path; stage_commit() gives it its name.  size 0 = as -o or the backing file
- * says.  new_image_close() also after an error. */
+/* Makes it at stage.path; stage_commit() gives it its name.  size 0 = as -o (which may
+ * then say one) or the backing file says.  new_image_close() also after an error. */
 int new_image_open(struct new_image *n, struct disk_args *a, const char *target, const char *format,
                    u64 size, struct err *e);
 void new_image_close(struct new_image *n);
