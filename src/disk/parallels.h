@@ -15,8 +15,9 @@
 
 enum {
     HDS_SECTOR = 512,
-    HDS_CLUSTER = 1 << 20, /* of what we make */
-    HDS_CLUSTER_MAX = 64 << 20,
+    HDS_CLUSTER = 1 << 20,            /* of what we make */
+    HDS_TRACKS_MAX = INT32_MAX / 513, /* as QEMU: then no offset leaves 63 bits */
+    HDS_CREATE_MAX = 1 << 30,         /* bytes of a cluster of what we make */
     HDS_ENTRIES_MAX = 32 << 20,
     HDS_IN_USE = 0x746f6e59,
     HDS_EXTENDED = 0x312e3276, /* closed by one that knows the format extension */

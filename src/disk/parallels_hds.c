@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FEATURES_MAX = 1024 };                /* of a format extension */
+#define FEATURE_BITMAP 0x20385fae252cb34aull /* which is dropped */
+
 bool hds_is(const u8 *head)
 {
     return !memcmp(head, HDS_MAGIC_OLD, 16) || !memcmp(head, HDS_MAGIC_NEW, 16);
@@ -30,9 +33,8 @@ static int check_header(struct hds *h, const u8 *p, struct err *e)
         return err_set(e, EINVAL, "is no Parallels image");
     if (version != 2)
         return err_set(e, EINVAL, "version %u is not known", version);
-    if (!tracks || tracks > HDS_CLUSTER_MAX / HDS_SECTOR)
-        return err_set(e, EINVAL, "tracks %u is not within 1..%u", tracks,
-                       HDS_CLUSTER_MAX / HDS_SECTOR);
+    if (!tracks || tracks > HDS_TRACKS_MAX)
+        return err_set(e, EINVAL, "tracks %u is not within 1..%u", tracks, HDS_TRACKS_MAX);
     if (in_use && in_use != HDS_IN_USE && in_use != HDS_EXTENDED)
         return err_set(e, EINVAL, "in_use 0x%x is not known", in_use);
     h->unclean = in_use == HDS_IN_USE;
@@ -55,36 +57,35 @@ static int check_header(struct hds *h, const u8 *p, struct err *e)
     return 0;
 }
 
-/* What of the extension must be known by who changes the image. */
+/* What of the extension must be known by who changes the image.  It fills a cluster, which may be
+ * large: only the features' headers are read. */
 static int check_extension(struct hds *h, struct err *e)
 {
-    u64 at = le64_get(h->head + HH_EXTENSION), offset;
-    u8 *p;
-    int r;
+    u64 at = le64_get(h->head + HH_EXTENSION);
 
     if (!at || le32_get(h->head + HH_IN_USE) != HDS_EXTENDED)
         return 0;
     if (at > (u64)INT64_MAX / HDS_SECTOR - h->cluster || h->cluster < 48)
         return err_set(e, EINVAL, "ext_off %llu", (unsigned long long)at);
-    offset = at * HDS_SECTOR;
-    p = malloc(h->cluster);
-    r = p ? file_read(h->file, offset, p, h->cluster) : -ENOMEM;
-    if (r)
-        err_set(e, -r, "cannot read the format extension: %s", strerror(-r));
-    for (u64 k = 24; !r && k + 24 <= h->cluster;) {
-        u64 magic = le64_get(p + k), flags = le64_get(p + k + 8);
+    u64 pos = 24;
+    for (unsigned n = 0; pos + 24 <= h->cluster; n++) {
+        u8 p[24];
+        int r = file_read(h->file, at * HDS_SECTOR + pos, p, sizeof(p));
 
-        if (!magic)
-            break;
-        if (flags & 1 && magic != 0x20385fae252cb34aull)
-            r = err_set(e, EROFS,
-                        "its extension 0x%llx must be kept, and Wirt does not know it "
-                        "(\"readonly\" or \"snapshot\" would do)",
-                        (unsigned long long)magic);
-        k += 24 + align_up(le32_get(p + k + 16), 8);
+        if (r)
+            return err_set(e, -r, "cannot read the format extension: %s", strerror(-r));
+        if (!le64_get(p))
+            return 0;
+        if (n == FEATURES_MAX)
+            return err_set(e, EINVAL, "its format extension has more than %u parts", FEATURES_MAX);
+        if (le64_get(p + 8) & 1 && le64_get(p) != FEATURE_BITMAP)
+            return err_set(e, EROFS,
+                           "its extension 0x%llx must be kept, and Wirt does not know it "
+                           "(\"readonly\" or \"snapshot\" would do)",
+                           (unsigned long long)le64_get(p));
+        pos += 24 + align_up((u64)le32_get(p + 16), 8);
     }
-    free(p);
-    return r;
+    return 0;
 }
 
 int hds_count(struct hds *h)

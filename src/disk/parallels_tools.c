@@ -14,7 +14,7 @@
 enum { HEADS = 16, SECTORS_PER_TRACK = 32, COPY_STEP = 1 << 20 };
 
 const struct create_option prl_options[] = {
-    {"cluster_size", "a power of two from 4K to 64M (default 1M)"},
+    {"cluster_size", "a power of two from 4K to 1G (default 1M)"},
     {"bundle", "a folder with a DiskDescriptor.xml (default off)"},
     {0},
 };
@@ -150,8 +150,8 @@ int prl_create(const struct disk_create *c, struct err *e)
         r = create_bool(c, "bundle", &bundle, e);
     if (r)
         return r;
-    if (!is_pow2(cluster) || cluster < 4096 || cluster > HDS_CLUSTER_MAX)
-        return err_set(e, EINVAL, "cluster_size must be a power of two from 4K to 64M");
+    if (!is_pow2(cluster) || cluster < 4096 || cluster > HDS_CREATE_MAX)
+        return err_set(e, EINVAL, "cluster_size must be a power of two from 4K to 1G");
     if ((size + cluster - 1) / cluster > HDS_ENTRIES_MAX)
         return err_set(e, EFBIG, "clusters of %llu bytes are too small for this size",
                        (unsigned long long)cluster);

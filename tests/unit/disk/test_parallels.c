@@ -7,6 +7,8 @@
 
 #include "disk/parallels.h"
 
+#include <sys/resource.h>
+
 #define WRITE ((struct disk_options){0})
 #define READ  ((struct disk_options){.readonly = true})
 
@@ -17,7 +19,8 @@ static void test_refusals(void **state)
     lab_create("parallels", "a.hds", 5 * MIB, NULL, NULL);
     lab_refuses32("a.hds", HH_VERSION, 3, "version 3");
     lab_refuses32("a.hds", HH_TRACKS, 0, "tracks 0");
-    lab_refuses32("a.hds", HH_TRACKS, 1 << 20, "tracks");
+    lab_refuses32("a.hds", HH_TRACKS, HDS_TRACKS_MAX + 1, "tracks");
+    lab_refuses32("a.hds", HH_TRACKS, 1 << 20, "data_off");
     lab_refuses32("a.hds", HH_TRACKS, 4095, "data_off");
     lab_refuses32("a.hds", HH_ENTRIES, 4, "nb_sectors");
     lab_refuses32("a.hds", HH_ENTRIES, 0xffffffff, "nb_bat_entries");
@@ -49,6 +52,16 @@ static void test_extension(void **state)
     img_close(lab_img("x.hds", WRITE)); /* in_use says that there is none */
     lab_poke32("x.hds", HH_IN_USE, HDS_EXTENDED);
     lab_refused("x.hds", WRITE, "0x1122334455667788");
+    /* Parts without end. */
+    flags = 0;
+    for (unsigned i = 0; i < 1025; i++) {
+        lab_poke("x.hds", C + 24 + 24ull * i, &unknown, 8);
+        lab_poke("x.hds", C + 32 + 24ull * i, &flags, 8);
+    }
+    lab_refused("x.hds", WRITE, "more than 1024 parts");
+    flags = 1;
+    lab_poke("x.hds", C + 32, &flags, 8);
+    lab_poke("x.hds", C + 48, &(u64){0}, 8);
     img_close(lab_img("x.hds", READ));
     lab_poke("x.hds", C + 24, &bitmap, 8);
     struct img *im = lab_img("x.hds", WRITE);
@@ -61,6 +74,55 @@ static void test_extension(void **state)
     assert_int_equal(in_use, 0);
     lab_peek("x.hds", HH_EXTENSION, &in_use, 4);
     assert_int_equal(in_use, 0);
+}
+
+/* Clusters as large as QEMU makes them take no memory of that size, and no room. */
+static void test_large_clusters(void **state)
+{
+    static const char *const options[] = {"cluster_size=128M", "cluster_size=1G"};
+    struct rusage before, after;
+    struct stat st;
+
+    getrusage(RUSAGE_SELF, &before);
+    for (unsigned i = 0; i < ARRAY_SIZE(options); i++) {
+        lab_create("parallels", "large.hds", 5 * GIB, options[i], NULL);
+        struct img *im = lab_img("large.hds", WRITE);
+
+        lab_write(im, 3 * GIB - 512, 1024, 0x44);
+        img_close(im);
+        lab_sound("large.hds");
+        im = lab_img("large.hds", READ);
+        lab_expect(im, 3 * GIB - 1024, 512, 0);
+        lab_expect(im, 3 * GIB - 512, 1024, 0x44);
+        lab_expect(im, 3 * GIB + 512, 512, 0);
+        lab_expect(im, 5 * GIB - 512, 512, 0);
+        img_close(im);
+        assert_int_equal(stat("large.hds", &st), 0);
+        assert_true((u64)st.st_blocks * 512 < 8 * MIB);
+        unlink("large.hds");
+    }
+    getrusage(RUSAGE_SELF, &after);
+    assert_true(after.ru_maxrss - before.ru_maxrss < 64 << 10); /* KiB */
+    lab_create_refused("parallels", "large.hds", GIB, "cluster_size=2G", NULL, "from 4K to 1G");
+    /* The largest there are, of no power of two. */
+    u8 h[512] = HDS_MAGIC_NEW;
+
+    le32_put(h + HH_VERSION, 2);
+    le32_put(h + HH_TRACKS, HDS_TRACKS_MAX);
+    le32_put(h + HH_ENTRIES, 2);
+    le64_put(h + HH_SECTORS, 2ull * HDS_TRACKS_MAX);
+    le32_put(h + HH_DATA, HDS_TRACKS_MAX);
+    le32_put(h + HH_BAT + 4, 1);
+    lab_poke("largest.hds", 0, h, sizeof(h));
+    memset(h, 0x55, sizeof(h));
+    lab_poke("largest.hds", 512ull * HDS_TRACKS_MAX, h, sizeof(h));
+    struct img *im = lab_img("largest.hds", READ);
+
+    lab_expect(im, 512ull * (HDS_TRACKS_MAX - 1), 512, 0);
+    lab_expect(im, 512ull * HDS_TRACKS_MAX, 512, 0x55);
+    img_close(im);
+    lab_refused("largest.hds", WRITE, "power of two");
+    unlink("largest.hds");
 }
 
 /* Old images: entries count in sectors, clusters of 63 sectors, no data_off. */
@@ -375,10 +437,10 @@ static void test_check(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_extension),
-        cmocka_unit_test(test_old),        cmocka_unit_test(test_bundle),
-        cmocka_unit_test(test_descriptor), cmocka_unit_test(test_grow),
-        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_extension),
+        cmocka_unit_test(test_large_clusters), cmocka_unit_test(test_old),
+        cmocka_unit_test(test_bundle),         cmocka_unit_test(test_descriptor),
+        cmocka_unit_test(test_grow),           cmocka_unit_test(test_check),
     };
 
     return cmocka_run_group_tests(tests, lab_open, lab_close);
