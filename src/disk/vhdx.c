@@ -121,6 +121,8 @@ static int read_headers(struct img *im, struct err *e)
         !range_within(s->log_offset, s->log_length, 0, VHDX_FILE_MAX))
         return err_set(e, EINVAL, "log offset %llu or length %u", (unsigned long long)s->log_offset,
                        s->log_length);
+    if (!s->log_length && !im->b.readonly)
+        return err_set(e, EROFS, "has no log, without which it cannot be changed");
     return 0;
 }
 

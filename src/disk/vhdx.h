@@ -25,12 +25,12 @@ enum {
     VHDX_TABLE_MAX = 2047, /* entries */
     VHDX_MB = 1 << 20,
     VHDX_BLOCK_MAX = 256 << 20,
-    VHDX_LOG_MAX = 64 << 20, /* bytes of log that we take */
-    VHDX_BATCH = 126,        /* pages in an entry of ours: one sector of descriptors */
+    VHDX_BATCH = 126, /* pages in an entry of ours: one sector of descriptors */
     VHDX_LOCATOR_MAX = 64 << 10,
     VHDX_ENTRY_STATE = 7, /* mask */
 };
 
+#define VHDX_LOG_MAX    (4095u << 20)         /* bytes: what 32 bits hold */
 #define VHDX_SIGNATURE  0x656c696678646876ull /* "vhdxfile" */
 #define VHDX_SIZE_MAX   (64ull << 40)
 #define VHDX_FILE_MAX   (256ull << 40) /* of the file, when it is written */
@@ -48,6 +48,24 @@ enum {
     XH_VERSION = 66,
     XH_LOG_LENGTH = 68,
     XH_LOG_OFFSET = 72,
+};
+
+/* Offsets in an entry of the log and in its descriptors. */
+enum {
+    LE_CHECKSUM = 4,
+    LE_LENGTH = 8,
+    LE_TAIL = 12,
+    LE_SEQUENCE = 16,
+    LE_COUNT = 24,
+    LE_GUID = 32,
+    LE_FLUSHED = 48,
+    LE_LAST = 56,
+    LE_HEADER = 64,
+    DESC = 32, /* bytes of a descriptor */
+    DESC_TRAILING = 4,
+    DESC_LEADING = 8, /* or the length, of zeros */
+    DESC_OFFSET = 16,
+    DESC_SEQUENCE = 24,
 };
 
 /* States of a payload block. */
@@ -116,8 +134,10 @@ int vhdx_write_header(struct img *im, bool both);
 /* New GUIDs, once, before the first change; data: also to what the guest sees. */
 int vhdx_begin(struct img *im, bool data);
 
-/* ---- vhdx_log.c ---- */
+/* ---- vhdx_replay.c ---- */
 int vhdx_log_open(struct img *im, struct err *e); /* replays it, or takes it into the pages */
+
+/* ---- vhdx_log.c ---- */
 int vhdx_write_back(struct img *im, unsigned stage);
 void vhdx_write_back_done(struct img *im, bool ok);
 /* For tools: everything on the disk, now. */

@@ -12,7 +12,7 @@
 const struct create_option vhdx_options[] = {
     {"subformat", "dynamic (default) or fixed"},
     {"block_size", "1M to 256M (default by the disk's size; 2M with a backing file)"},
-    {"log_size", "a multiple of 1M up to 64M (default 1M)"},
+    {"log_size", "a multiple of 1M up to 4095M (default 1M)"},
     {"block_state_zero", "new blocks are zeros, not undefined (default on)"},
     {"logical_sector_size", "512 (default) or 4096"},
     {"physical_sector_size", "512 or 4096 (default)"},
@@ -65,7 +65,7 @@ static int read_options(struct plan *p, struct err *e)
     if (!is_pow2(p->block) || p->block < MIB || p->block > VHDX_BLOCK_MAX)
         return err_set(e, EINVAL, "block_size must be a power of two from 1M to 256M");
     if (!p->log || p->log % MIB || p->log > VHDX_LOG_MAX)
-        return err_set(e, EINVAL, "log_size must be a multiple of 1M up to 64M");
+        return err_set(e, EINVAL, "log_size must be a multiple of 1M up to 4095M");
     if ((p->sector != 512 && p->sector != 4096) || (p->physical != 512 && p->physical != 4096))
         return err_set(e, EINVAL, "sector sizes are 512 or 4096");
     if (p->fixed && c->backing)

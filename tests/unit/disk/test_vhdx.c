@@ -8,6 +8,8 @@
 
 #include "base/crc32c.h"
 
+#include <sys/resource.h>
+
 /* Where create() puts things. */
 enum { LOG_AT = 1 << 20, META_AT = 2 << 20, ITEMS_AT = META_AT + (64 << 10), BAT_AT = 3 << 20 };
 
@@ -22,21 +24,26 @@ static void copy_file(const char *from, const char *to)
 /* ---------------------------------------------------------------------- the log -- */
 
 /* crash.vhdx: an image as it is after a flush and a kill, with its BAT as before the flush. */
-static void make_crashed(void)
+static void make_crashed_log(const char *options, u64 bat_at)
 {
     u8 bat[VHDX_PAGE];
     struct img *im;
 
-    lab_create("vhdx", "live.vhdx", 40 * MIB, "block_size=1M", NULL);
+    lab_create("vhdx", "live.vhdx", 40 * MIB, options, NULL);
     im = lab_img("live.vhdx", (struct disk_options){0});
     lab_write(im, 0, MIB, 0x11);
     assert_int_equal(img_flush(im), 0);
-    lab_peek("live.vhdx", BAT_AT, bat, sizeof(bat));
+    lab_peek("live.vhdx", bat_at, bat, sizeof(bat));
     lab_write(im, 5 * MIB, MIB, 0x22);
     assert_int_equal(img_flush(im), 0);
     copy_file("live.vhdx", "crash.vhdx");
     img_close(im);
-    lab_poke("crash.vhdx", BAT_AT, bat, sizeof(bat));
+    lab_poke("crash.vhdx", bat_at, bat, sizeof(bat));
+}
+
+static void make_crashed(void)
+{
+    make_crashed_log("block_size=1M", BAT_AT);
 }
 
 static bool log_is_set(const char *path)
@@ -159,6 +166,111 @@ static void test_bad_log(void **state)
     lab_poke("crash.vhdx", LOG_AT, zeros, MIB);
     free(zeros);
     lab_refused("crash.vhdx", (struct disk_options){0}, "no valid sequence");
+}
+
+/* An entry as make_crashed() leaves it, made to lie at `off`, which may wrap. */
+static void put_entry(u32 log, u32 off, u8 e[2 * VHDX_PAGE], u32 tail)
+{
+    le32_put(e + 12, tail);
+    le32_put(e + 4, vhdx_checksum(e, 2 * VHDX_PAGE, 4));
+    lab_poke("crash.vhdx", LOG_AT + off, e, VHDX_PAGE);
+    lab_poke("crash.vhdx", LOG_AT + (off + VHDX_PAGE) % log, e + VHDX_PAGE, VHDX_PAGE);
+}
+
+/* Logs as long as the format allows, whose entry is at the end and goes on at the beginning. */
+static void test_huge_log(void **state)
+{
+    static const u32 sizes[] = {256, 4095}; /* MiB */
+    u8 e[2 * VHDX_PAGE], *zeros = calloc(1, MIB);
+    struct rusage before, after;
+
+    getrusage(RUSAGE_SELF, &before);
+    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+        u32 log = sizes[i] << 20, last = log - VHDX_PAGE;
+        char options[64];
+        struct img *im;
+
+        snprintf(options, sizeof(options), "block_size=1M,log_size=%uM", sizes[i]);
+        make_crashed_log(options, LOG_AT + log + (u64)MIB);
+        lab_peek("crash.vhdx", LOG_AT + last_entry("crash.vhdx"), e, sizeof(e));
+        lab_poke("crash.vhdx", LOG_AT, zeros, MIB);
+        put_entry(log, last, e, last);
+        im = lab_img("crash.vhdx", (struct disk_options){.readonly = true});
+        lab_expect(im, 0, MIB, 0x11);
+        lab_expect(im, 5 * MIB, MIB, 0x22);
+        img_close(im);
+        im = lab_img("crash.vhdx", (struct disk_options){0});
+        lab_expect(im, 5 * MIB, MIB, 0x22);
+        lab_write(im, 9 * MIB, MIB, 0x33);
+        img_close(im);
+        assert_false(log_is_set("crash.vhdx"));
+        lab_sound("crash.vhdx");
+        im = lab_img("crash.vhdx", (struct disk_options){.readonly = true});
+        lab_expect(im, 5 * MIB, MIB, 0x22);
+        lab_expect(im, 9 * MIB, MIB, 0x33);
+        img_close(im);
+    }
+    getrusage(RUSAGE_SELF, &after);
+    assert_true(after.ru_maxrss - before.ru_maxrss < 64 << 10); /* KiB */
+    free(zeros);
+    lab_create_refused("vhdx", "h.vhdx", MIB, "log_size=4096M", NULL, "up to 4095M");
+    unlink("live.vhdx");
+    unlink("crash.vhdx");
+}
+
+/* Sequences one behind the other: the one with the highest number counts, if its tail is in it. */
+static void test_sequences(void **state)
+{
+    u8 e[2 * VHDX_PAGE], *zeros = calloc(1, MIB);
+    const struct {
+        u64 seq;
+        u32 at, tail; /* pages */
+    } rows[] = {
+        {100, 2, 2},     {101, 4, 2},     {102, 6, 4}, /* valid */
+        {300, 8, 40},    {301, 10, 40},                /* its tail is in none of them */
+        {200, 20, 20},   {201, 22, 22},                /* valid, and the one */
+        {150, 250, 250}, {151, 252, 252}, {152, 254, 252},
+        {153, 0, 0}, /* wraps, to the first of them */
+    };
+    struct img *im;
+
+    make_crashed();
+    lab_peek("crash.vhdx", LOG_AT + last_entry("crash.vhdx"), e, sizeof(e));
+    lab_poke("crash.vhdx", LOG_AT, zeros, MIB);
+    free(zeros);
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        u8 mark[8] = {0};
+
+        le64_put(e + 16, rows[i].seq);
+        le64_put(e + 64 + 24, rows[i].seq);
+        le32_put(e + VHDX_PAGE + 4, (u32)(rows[i].seq >> 32));
+        le32_put(e + 2 * VHDX_PAGE - 4, (u32)rows[i].seq);
+        /* The page's last 8 bytes, but for 4, say whose it was: no block's entry is there. */
+        mark[0] = (u8)rows[i].seq;
+        memcpy(e + 2 * VHDX_PAGE - 12, mark, 8);
+        put_entry(MIB, rows[i].at * VHDX_PAGE, e, rows[i].tail * VHDX_PAGE);
+    }
+    im = lab_img("crash.vhdx", (struct disk_options){0});
+    lab_expect(im, 5 * MIB, MIB, 0x22);
+    img_close(im);
+    lab_peek("crash.vhdx", BAT_AT + VHDX_PAGE - 12, e, 1);
+    assert_int_equal(e[0], 201);
+}
+
+/* Without a log there is no way to change anything. */
+static void test_no_log(void **state)
+{
+    u8 h[VHDX_PAGE];
+
+    lab_create("vhdx", "none.vhdx", 4 * MIB, "block_size=1M", NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        lab_peek("none.vhdx", i ? VHDX_HEADER_2 : VHDX_HEADER_1, h, sizeof(h));
+        le32_put(h + XH_LOG_LENGTH, 0);
+        le32_put(h + XH_CHECKSUM, vhdx_checksum(h, VHDX_PAGE, XH_CHECKSUM));
+        lab_poke("none.vhdx", i ? VHDX_HEADER_2 : VHDX_HEADER_1, h, sizeof(h));
+    }
+    lab_refused("none.vhdx", (struct disk_options){0}, "has no log");
+    img_close(lab_img("none.vhdx", (struct disk_options){.readonly = true}));
 }
 
 /* More pages than one entry holds, round and round the log. */
@@ -475,12 +587,14 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_replay),         cmocka_unit_test(test_bad_log),
-        cmocka_unit_test(test_long_log),       cmocka_unit_test(test_differencing),
-        cmocka_unit_test(test_part_of_sector), cmocka_unit_test(test_wrong_parent),
-        cmocka_unit_test(test_resize),         cmocka_unit_test(test_discard),
-        cmocka_unit_test(test_repair),         cmocka_unit_test(test_leak),
-        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_big_sectors),
+        cmocka_unit_test(test_replay),       cmocka_unit_test(test_bad_log),
+        cmocka_unit_test(test_huge_log),     cmocka_unit_test(test_sequences),
+        cmocka_unit_test(test_no_log),       cmocka_unit_test(test_long_log),
+        cmocka_unit_test(test_differencing), cmocka_unit_test(test_part_of_sector),
+        cmocka_unit_test(test_wrong_parent), cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_discard),      cmocka_unit_test(test_repair),
+        cmocka_unit_test(test_leak),         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_big_sectors),
     };
 
     return cmocka_run_group_tests(tests, lab_open, lab_close);
