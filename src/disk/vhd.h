@@ -87,7 +87,7 @@ struct vhd {
     u64 touched; /* behind it the file is surely zeros */
 };
 
-/* ---- vhd.c ---- */
+/* ---- vhd_wire.c ---- */
 bool vhd_footer_ok(const u8 *f);
 bool vhd_header_ok(const u8 *h);
 void vhd_seal_footer(u8 *f); /* puts the checksum in */
@@ -99,8 +99,16 @@ void vhd_put_size(u8 *footer, u64 size);
  * appendix); returns their product. */
 u64 vhd_geometry(u64 sectors, u16 *cylinders, u8 *heads, u8 *per_track);
 u32 vhd_bitmap_size(u32 block);
+
+/* ---- vhd.c ---- */
 /* Writes both copies of the footer, or the one, at s->next. */
 int vhd_write_footers(struct img *im);
+
+/* ---- vhd_map.c: the callbacks of these names in disk/img.h ---- */
+int vhd_map(struct img *im, u64 off, u64 len, bool nowait, struct extent *x);
+int vhd_allocate(struct img *im, u64 off, u64 len, struct extent *x);
+void vhd_cancel(struct img *im, u64 off, const struct extent *x);
+int vhd_link(struct img *im, u64 off, const struct extent *x);
 int vhd_write_back(struct img *im, unsigned stage);
 void vhd_write_back_done(struct img *im, bool ok);
 
