@@ -50,8 +50,11 @@ void ap_name(struct appliance *a, const char *name)
         bool ok = *name != '/' && (*name != '.' || n) && !iscntrl((unsigned char)*name);
         out[n] = ok ? *name : '-';
     }
-    while (n && (out[n - 1] & 0xc0) == 0x80 && name && *name)
-        n--; /* no half of a letter */
+    if (name && (*name & 0xc0) == 0x80) { /* no half of a letter */
+        while (n && (out[n - 1] & 0xc0) == 0x80)
+            n--;
+        n -= n > 0;
+    }
     out[n] = 0;
     const char *kept = n ? ap_keep(a, out, n) : NULL;
     if (kept) {

@@ -86,7 +86,8 @@ static const char *decoded(struct appliance *a, const char *href)
     unsigned c;
 
     for (const char *p = href; out && *p; p++)
-        if (*p == '%' && isxdigit((unsigned char)p[1]) && sscanf(p + 1, "%2x", &c) == 1 && c) {
+        if (*p == '%' && isxdigit((unsigned char)p[1]) && isxdigit((unsigned char)p[2]) &&
+            sscanf(p + 1, "%2x", &c) == 1 && c) {
             *q++ = (char)c;
             p += 2;
         } else {
@@ -306,21 +307,21 @@ static int ovf_probe(const struct ap_probe *p, struct err *e)
 /* box.mf beside box.ovf. */
 static int read_manifest(struct appliance *a, struct err *e)
 {
-    const char *dot = strrchr(a->path, '.'), *name, *path;
-    size_t n = dot ? (size_t)(dot - a->path) : strlen(a->path), len;
-    const char *slash = strrchr(a->path, '/');
+    const char *slash = strrchr(a->path, '/'), *stem = ap_stem(a), *label, *path;
+    int folder = slash ? (int)(slash + 1 - a->path) : 0;
     char *text;
+    size_t len;
 
-    name = ap_print(a, "%.*s.mf", (int)n, a->path);
-    if (!name)
+    label = stem ? ap_print(a, "%.*s%s.mf", folder, a->path, stem) : NULL;
+    if (!label)
         return ap_nomem(a, e);
-    if (ap_look(a, slash ? name + (slash + 1 - a->path) : name, &path, NULL))
+    if (ap_look(a, label + folder, &path, NULL))
         return 0;
     int r = ap_slurp(a, path, &text, &len, e);
     if (!r)
-        r = ap_manifest_parse(a, name, text, len, e);
+        r = ap_manifest_parse(a, label, text, len, e);
     free(text);
-    return r ? r : ap_manifest_file(a, slash ? slash + 1 : a->path, a->path, e);
+    return r ? r : ap_manifest_file(a, a->path + folder, a->path, e);
 }
 
 static int ovf_read(struct appliance *a, struct err *e)

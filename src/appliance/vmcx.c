@@ -81,7 +81,8 @@ struct vmcx {
     struct table table[TABLES_MAX];
     unsigned tables;
     struct entry *entry;
-    unsigned n;
+    unsigned n, room;
+    u64 text; /* bytes of all values that are strings */
     struct xml root;
 };
 
@@ -147,8 +148,8 @@ static int find_entries(struct vmcx *v, struct table *t, struct err *e)
             break;
         if (size < ENTRY_SIZE || size > t->size - at)
             return ap_bad(v->a, e, "an entry of %llu bytes", (unsigned long long)size);
-        if (v->n == ENTRIES_MAX)
-            return ap_bad(v->a, e, "more than %d entries", ENTRIES_MAX);
+        if (v->n == v->room)
+            return ap_bad(v->a, e, "more than %u entries, or tables that overlap", v->room);
         v->entry[v->n++] = (struct entry){.offset = (u32)at, .p = p, .size = size};
         at += size;
     }
@@ -197,8 +198,10 @@ static const char *string_of(struct vmcx *v, const u8 *data, u64 room, bool in_f
     }
     char *out = len <= VALUE_MAX ? malloc(2 * len + 4) : NULL;
     const char *kept = "";
-    if (out && len && utf16_get(p, len, false, out, 2 * len + 4))
+    if (out && len && v->text <= AP_TEXT_MAX && utf16_get(p, len, false, out, 2 * len + 4)) {
         kept = ap_keep(v->a, out, strlen(out));
+        v->text += strlen(out);
+    }
     free(out);
     return kept ? kept : "";
 }
@@ -288,7 +291,8 @@ static int take(struct vmcx *v, struct err *e)
         r = find_tables(v, e);
     if (r)
         return r;
-    v->entry = calloc(min(v->size / ENTRY_SIZE + 1, (u64)ENTRIES_MAX), sizeof(*v->entry));
+    v->room = (unsigned)min(v->size / ENTRY_SIZE + 1, (u64)ENTRIES_MAX);
+    v->entry = calloc(v->room, sizeof(*v->entry));
     if (!v->entry)
         return ap_nomem(v->a, e);
     for (unsigned i = 0; i < v->tables && !r; i++)
@@ -297,6 +301,8 @@ static int take(struct vmcx *v, struct err *e)
         return r;
     v->root = (struct xml){.name = "", .text = ""};
     link_all(v);
+    if (v->text > AP_TEXT_MAX) /* many values may be one object */
+        return ap_bad(v->a, e, "texts of more than %d bytes", AP_TEXT_MAX);
     const struct xml *c = xml_child(&v->root, "configuration");
     if (!c)
         return ap_bad(v->a, e, "describes no machine (no configuration)");

@@ -30,7 +30,8 @@ void xl_note(struct xlcfg *x, const char *fmt, ...)
     int n = snprintf(line, sizeof(line), "%s:%u: ", x->path, x->line);
 
     va_start(ap, fmt);
-    vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
+    if (n < (int)sizeof(line))
+        vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
     va_end(ap);
     err_plain(line);
     if (x->say)

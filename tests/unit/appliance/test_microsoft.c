@@ -270,9 +270,71 @@ static void test_vmcx(void **state)
     kit_close(&k);
 }
 
+/* Tables that lie in each other have more entries than the file has room for. */
+static void test_vmcx_overlap(void **state)
+{
+    static struct kit k;
+    static struct store s;
+    u32 at = 10;
+
+    kit_open(&k);
+    begin(&s);
+    le32_put(s.p + 0x2004, 4);
+    for (unsigned i = 1; i < 4; i++) { /* the next table begins inside of an entry of this one */
+        u8 *o = s.p + 0x2008 + 18 * i, *e = s.p + KEYS + at;
+
+        le16_put(e, 1);
+        le32_put(e + 2, 31);
+        le16_put(e + 21, 2);
+        le16_put(e + 23, (u16)(i + 1));
+        o[0] = 2;
+        le64_put(o + 5, KEYS + at + 21);
+        le32_put(o + 13, (16 << 10) - at - 21);
+        o[17] = 1;
+        at += 31;
+    }
+    for (; at + 21 <= 16 << 10; at += 21) {
+        le16_put(s.p + KEYS + at, 1);
+        le32_put(s.p + KEYS + at + 2, 21);
+    }
+    kit_bytes(&k, "1.vmcx", s.p, sizeof(s.p));
+    assert_int_not_equal(kit_read(&k, "1.vmcx"), 0);
+    assert_non_null(strstr(k.e.msg, "tables that overlap"));
+    kit_close(&k);
+}
+
+/* A long text that hundreds of keys have. */
+static void test_vmcx_texts(void **state)
+{
+    static struct kit k;
+    static struct {
+        struct store s;
+        u8 text[64 << 10];
+    } f;
+
+    kit_open(&k);
+    begin(&f.s);
+    u32 c = put(&f.s, 0, "configuration", TYPE_NODE, NULL, 0);
+    for (size_t i = 0; i < sizeof(f.text); i += 2)
+        le16_put(f.text + i, 0x4e00);
+    while (f.s.at + 64 < 16 << 10) {
+        u8 *e = f.s.p + KEYS + put(&f.s, c, "x", TYPE_NODE, NULL, 0);
+
+        le16_put(e, TYPE_STRING | 0x100);
+        le32_put(e + 23, sizeof(f.text));
+        le64_put(e + 27, (u64)(f.text - f.s.p));
+    }
+    kit_bytes(&k, "1.vmcx", f.s.p, (size_t)(f.text - f.s.p) + sizeof(f.text));
+    assert_int_not_equal(kit_read(&k, "1.vmcx"), 0);
+    assert_non_null(strstr(k.e.msg, "texts of more than"));
+    kit_close(&k);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_vmc), cmocka_unit_test(test_xml),
-                                       cmocka_unit_test(test_wmi), cmocka_unit_test(test_vmcx)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_vmc),          cmocka_unit_test(test_xml),
+        cmocka_unit_test(test_wmi),          cmocka_unit_test(test_vmcx),
+        cmocka_unit_test(test_vmcx_overlap), cmocka_unit_test(test_vmcx_texts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

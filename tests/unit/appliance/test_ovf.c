@@ -286,6 +286,75 @@ static void test_virtualbox(void **state)
     "<r:HostResource>%s</r:HostResource></Item>"                                                   \
     "</VirtualHardwareSection></VirtualSystem></Envelope>"
 
+/* Percent signs that begin no byte are what they are, the last characters of a name too. */
+static void test_percent(void **state)
+{
+    static const char *const names[] = {"d%4", "d%", "d%1", "d%4g", "%2", "d%zz"};
+    static struct kit k;
+    char text[2000];
+
+    kit_open(&k);
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+        snprintf(text, sizeof(text), HEAD TAIL, names[i], "", "1", "o:fileRef='f'", "ovf:/disk/d");
+        kit_file(&k, "p.ovf", text);
+        kit_disk(&k, names[i]);
+        kit_good(&k, "p.ovf");
+        kit_is(&k, 0, names[i]);
+    }
+    kit_close(&k);
+}
+
+/* A description without an ending, in a folder with a dot; its manifest beside it. */
+static void test_no_ending(void **state)
+{
+    static struct kit k;
+    char text[2000];
+
+    kit_open(&k);
+    snprintf(text, sizeof(text), HEAD TAIL, "d", "", "1", "o:fileRef='f'", "ovf:/disk/d");
+    kit_file(&k, "a.folder/description", text);
+    kit_disk(&k, "a.folder/d");
+    kit_good(&k, "a.folder/description");
+    kit_file(&k, "a.folder/description.mf", "CRC(d)= 0\n");
+    kit_bad(&k, "a.folder/description", text, "a.folder/description.mf:1: digests of \"CRC\"");
+    kit_close(&k);
+}
+
+/* Names are cut between letters. */
+static void test_long_name(void **state)
+{
+    static const struct {
+        unsigned letters;
+        const char *last;
+        size_t kept;
+    } rows[] = {{61, "\xc3\xa9", 63},
+                {62, "\xc3\xa9", 62},
+                {61, "\xe4\xb8\x80", 61},
+                {60, "\xe4\xb8\x80", 63},
+                {63, "\xc3\xa9", 63}};
+    static struct kit k;
+    char text[2000];
+
+    kit_open(&k);
+    kit_disk(&k, "d");
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        char name[80] = "";
+
+        memset(name, 'n', rows[i].letters);
+        strcat(name, rows[i].last);
+        snprintf(text, sizeof(text), HEAD TAIL, "d", "", "1", "o:fileRef='f'", "ovf:/disk/d");
+        char *at = strstr(text, "o:id='s'>");
+        char rest[2000];
+        strcpy(rest, at + 9);
+        sprintf(at, "o:id='s'><Name>%s</Name>%s", name, rest);
+        kit_file(&k, "n.ovf", text);
+        kit_good(&k, "n.ovf");
+        assert_int_equal(strlen(k.m.name), rows[i].kept);
+        assert_memory_equal(k.m.name, name, rows[i].kept);
+    }
+    kit_close(&k);
+}
+
 static void test_wrong(void **state)
 {
     static const struct {
@@ -381,8 +450,10 @@ static void test_configurations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_folder), cmocka_unit_test(test_archive),
-        cmocka_unit_test(test_stamp),  cmocka_unit_test(test_virtualbox),
-        cmocka_unit_test(test_wrong),  cmocka_unit_test(test_configurations)};
+        cmocka_unit_test(test_folder),        cmocka_unit_test(test_archive),
+        cmocka_unit_test(test_stamp),         cmocka_unit_test(test_virtualbox),
+        cmocka_unit_test(test_percent),       cmocka_unit_test(test_no_ending),
+        cmocka_unit_test(test_long_name),     cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_configurations)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

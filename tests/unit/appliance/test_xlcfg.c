@@ -43,6 +43,22 @@ static void done(struct read *r)
     xlcfg_free(r->x);
 }
 
+/* What is said has the path in front, however long that is. */
+static void test_long_path(void **state)
+{
+    static struct read r;
+    static const char text[] = "name = 'x'\nkernel = '/k'\ncolour = 1\n";
+    char path[3000];
+
+    memset(path, 'p', sizeof(path));
+    path[sizeof(path) - 1] = 0;
+    memset(&r, 0, sizeof(r));
+    machine_config_init(&r.m);
+    assert_int_equal(xlcfg_parse(&r.x, path, text, strlen(text), &r.m, &r.run, say, &r, &r.e), 0);
+    assert_int_equal(strlen(r.said), 400);
+    done(&r);
+}
+
 static void test_whole(void **state)
 {
     static struct read r;
@@ -188,7 +204,8 @@ static void test_defaults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole), cmocka_unit_test(test_notes), cmocka_unit_test(test_viridian),
-        cmocka_unit_test(test_errors), cmocka_unit_test(test_defaults)};
+        cmocka_unit_test(test_long_path), cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_notes),     cmocka_unit_test(test_viridian),
+        cmocka_unit_test(test_errors),    cmocka_unit_test(test_defaults)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
