@@ -86,6 +86,7 @@ struct cpu {
     u64 walk_epoch[2]; /* count flushes of walks; [1]: of a kernel's upper half */
     u64 tlb_epoch;     /* counts flushes of the TLB, of one page too */
     struct pcid_contexts *pcids; /* mmu_pcid.c's; NULL until the first */
+    struct mmu_shadow *shadow;   /* of direct execution (src/direct), or NULL */
     u32 fill_error;              /* of the page fault that mmu_fill() found, or NO_ERROR_CODE */
     u8 *rmw_hva; /* mmu_rmw() gave this address in a page whose writes must be told */
     u8 *divert;  /* ring3_divert(): what stands for page divert_page, or NULL */

@@ -37,6 +37,7 @@ struct walk {
     bool nx;       /* NX in any level */
     bool global;   /* G in the leaf, and CR4.PGE */
     bool dirty;    /* the leaf's D bit, after this access */
+    bool accessed; /* its A bit, before it (not from walk_short(), which asks for it) */
     u8 page_shift; /* 12, 21, 22 or 30 */
 };
 
@@ -318,6 +319,7 @@ static int walk_once(struct cpu *c, u64 lin, u32 acc, unsigned idx, bool update,
     }
     w->global = (leaf_pte & PTE_G) && (c->s.cr4 & CR4_PGE);
     w->dirty = (leaf_pte & PTE_D) || (acc & PF_W);
+    w->accessed = leaf_pte & PTE_A;
     if (c->long_mode && update)
         walk_keep(c, lin, w, &upper, table);
     return WALK_OK;
@@ -406,8 +408,6 @@ static void tlb_fill(struct cpu *c, u64 lin, unsigned idx, const struct walk *w,
 {
     u64 page = lin & ~(u64)PAGE_MASK, none = tlb_none(tlb_index(lin));
     struct tlb_entry *e = tlb_entry(&c->tlbs[idx], lin);
-
-    mmu_before_flush(c);
     bool write =
         w->dirty && p->whva == p->hva && rights_ok(c, w, PF_W, idx) && !page_told(c, p->hva);
 
@@ -439,8 +439,10 @@ static struct place translate(struct cpu *c, u64 lin, u32 acc, unsigned idx)
     if (unlikely(rc != WALK_OK))
         page_fault(c, lin, (u32)rc, acc, idx);
     struct place p = place_of(c, w.gpa);
-    if (p.hva)
+    if (p.hva) {
+        mmu_before_flush(c);
         tlb_fill(c, lin, idx, &w, &p);
+    }
     return p;
 }
 
@@ -743,6 +745,8 @@ bool mmu_fill(struct cpu *c, u64 lin, enum tlb_access a)
     c->fill_error = NO_ERROR_CODE;
     if (c->tlb == &c->tlbs[MMU_SLOW] && a != TLB_EXEC)
         return false;
+    if (unlikely(vcpu_events(c->vcpu) & VCPU_CODE))
+        return false; /* mmu_sync_code() calls what may use vector registers */
     if (c->long_mode && !canonical(lin))
         return false;
     int rc = walk(c, lin, acc, c->mmu_idx, true, &w);
@@ -755,6 +759,25 @@ bool mmu_fill(struct cpu *c, u64 lin, enum tlb_access a)
         return false;
     tlb_fill(c, lin, c->mmu_idx, &w, &p);
     return tlb_lookup(&c->tlbs[c->mmu_idx], lin, 1, a) != NULL;
+}
+
+bool mmu_look(struct cpu *c, u64 lin, struct mmu_page *page)
+{
+    struct walk w;
+
+    if (!c->long_mode || !canonical(lin) || walk(c, lin, 0, MMU_USER, false, &w) != WALK_OK ||
+        !w.accessed)
+        return false;
+    struct place p = place_of(c, w.gpa);
+    if (!p.hva || !mem_owns(&c->vm->mem, p.hva))
+        return false;
+    *page = (struct mmu_page){
+        .ram_page = (u64)(p.hva - c->vm->mem.hva) >> PAGE_SHIFT,
+        .write = w.write && w.dirty && p.whva == p.hva,
+        .exec = !w.nx,
+        .large = w.page_shift > 12,
+    };
+    return true;
 }
 
 bool mmu_global(struct cpu *c, u64 lin)
@@ -770,7 +793,7 @@ bool mmu_global(struct cpu *c, u64 lin)
 
 /* ------------------------------------------------ maintenance -- */
 
-static void flush(struct cpu *c, bool global_too)
+void mmu_flush_tlb(struct cpu *c, bool global_too)
 {
     mmu_before_flush(c);
     c->tlb_epoch++;
@@ -788,12 +811,16 @@ static void flush(struct cpu *c, bool global_too)
 void mmu_flush(struct cpu *c, bool global_too)
 {
     mmu_drop_pcids(c);
-    flush(c, global_too);
+    mmu_flush_tlb(c, global_too);
+    if (c->shadow)
+        c->shadow->flush(c->shadow, true);
 }
 
 void mmu_flush_loaded(struct cpu *c)
 {
-    flush(c, false);
+    mmu_flush_tlb(c, false);
+    if (c->shadow)
+        c->shadow->flush(c->shadow, false);
 }
 
 void mmu_flush_all(struct cpu *c)
@@ -824,6 +851,8 @@ void mmu_flush_page(struct cpu *c, u64 lin)
     c->walk_epoch[0]++;
     c->walk_epoch[1]++;
     c->code_map.page[code_map_index(lin)] = 0;
+    if (c->shadow)
+        c->shadow->flush_page(c->shadow, lin);
     if (c->tlb_huge) {
         mmu_flush(c, true);
         return;

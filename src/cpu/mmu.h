@@ -119,6 +119,35 @@ bool mmu_fill(struct cpu *c, u64 lin, enum tlb_access a);
 /* Is the page at lin, which is mapped, a global one?  As mmu_fill() in all else. */
 bool mmu_global(struct cpu *c, u64 lin);
 
+/* ---- for direct execution (src/direct) ---- */
+
+/*
+ * Who maps a program's pages elsewhere is told what the TLB is told, on the vCPU's thread.  Pages
+ * of a program alone: nobody else's right is looked for there.
+ */
+struct mmu_shadow {
+    /* What is loaded is wrong; `others`: so is all that was put aside. */
+    void (*flush)(struct mmu_shadow *s, bool others);
+    void (*flush_page)(struct mmu_shadow *s, u64 lin);
+    /* MOV to CR3 with CR4.PCIDE; keep: what is known of `to` is right. */
+    void (*turn_to)(struct mmu_shadow *s, u16 to, bool keep);
+    void (*drop_pcid)(struct mmu_shadow *s, u16 pcid);
+    /* This vCPU gave page ram_page PAGE_CODE; UINT64_MAX: others gave some PAGE_CODE or
+     * PAGE_WATCH, and writes to them are to be told (mmu_sync_code()). */
+    void (*sync)(struct mmu_shadow *s, u64 ram_page);
+};
+
+struct mmu_page {
+    u64 ram_page; /* of the memfd */
+    bool write;   /* allowed, and the D bit is set */
+    bool exec;
+    bool large;   /* of more than 4 KiB */
+};
+
+/* What a program would find at lin without a fault or a bit to be set; false: nothing, or no page
+ * of the memfd.  No side effects. */
+bool mmu_look(struct cpu *c, u64 lin, struct mmu_page *page);
+
 /* ---- for lockstep ---- */
 
 /* While cpu.log is set (and cpu.tlb is the slow one), writes to memory are noted there, and devices
@@ -153,6 +182,8 @@ void mmu_before_flush(struct cpu *c);
 
 /* CR3 load without PCIDs, CR0/CR4 changes.  What is put aside of other PCIDs goes too. */
 void mmu_flush(struct cpu *c, bool global_too);
+/* The TLB of this vCPU alone, with nothing that was put aside. */
+void mmu_flush_tlb(struct cpu *c, bool global_too);
 /* Of the address space that is loaded alone, and not its global pages. */
 void mmu_flush_loaded(struct cpu *c);
 /* CR3 load with CR4.PCIDE; keep: what was put aside under `to` is still right (bit 63). */

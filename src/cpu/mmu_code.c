@@ -27,6 +27,8 @@ void mmu_protect_code(struct cpu *c, u64 ram_off)
                 t->e[n].tag[TLB_WRITE] = tlb_none(n);
         }
     }
+    if (c->shadow)
+        c->shadow->sync(c->shadow, ram_off >> PAGE_SHIFT);
     for (unsigned i = 0; i < vm->ncpus; i++) {
         if (&vm->vcpu[i] != c->vcpu)
             vcpu_raise(&vm->vcpu[i], VCPU_CODE);
@@ -57,6 +59,8 @@ void mmu_sync_code(struct cpu *c)
         for (u32 k = 0, n; (n = tlb_used(t, k)) != UINT32_MAX; k++)
             sync_entry(c, t, n);
     }
+    if (c->shadow)
+        c->shadow->sync(c->shadow, UINT64_MAX);
 }
 
 void mmu_unprotect_code(struct cpu *c, u64 ram_off)

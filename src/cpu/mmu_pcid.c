@@ -164,7 +164,9 @@ void mmu_switch(struct cpu *c, u16 from, u16 to, bool keep)
         x->n[i] = put_aside(&c->tlbs[i], x->kept[i]);
     if (x)
         put_code_aside(&c->code_map, x);
-    mmu_flush_loaded(c);
+    mmu_flush_tlb(c, false);
+    if (c->shadow)
+        c->shadow->turn_to(c->shadow, to, keep);
     x = find(c, to);
     if (!x)
         return;
@@ -181,6 +183,8 @@ void mmu_drop_pcid(struct cpu *c, u16 pcid)
 
     if (x)
         x->valid = false;
+    if (c->shadow)
+        c->shadow->drop_pcid(c->shadow, pcid);
 }
 
 void mmu_drop_pcids(struct cpu *c)

@@ -19,6 +19,7 @@
  * dropped and it is plain memory again.  The same after many writes that hit no block.
  */
 #include "base/endian.h"
+#include "direct/direct.h"
 #include "translate/soft.h"
 
 #include <errno.h>
@@ -333,6 +334,8 @@ void cache_wrote(struct soft *sc, u64 ram_off, u64 len)
             hi = min(ram_off + len, (page + 1) << PAGE_SHIFT);
         if (!sc->ram_held[page])
             continue;
+        if (sc->direct)
+            direct_code_gone(sc->direct, page);
         page_wrote(sc, page, lo & PAGE_MASK, (unsigned)(hi - (page << PAGE_SHIFT)));
     }
 }

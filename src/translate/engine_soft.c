@@ -9,6 +9,7 @@
 #include "cpu/exception.h"
 #include "cpu/interp.h"
 #include "cpu/stops.h"
+#include "direct/direct.h"
 #include "translate/soft.h"
 #include "translate/trans.h"
 
@@ -31,6 +32,7 @@ struct engine {
     struct vm *vm;
     struct shared_code shared;
     struct soft_stats stats;
+    struct direct_stats direct;
     u64 ops[OP_COUNT];
 };
 
@@ -128,6 +130,8 @@ static bool look_around(struct soft *sc, enum run_exit *why)
     if (ev & VCPU_CALL)
         vcpu_lower(c->vcpu, VCPU_CALL);
     bool slept = c->s.halted || c->s.wait_sipi;
+    if (slept && sc->direct)
+        direct_slept(sc->direct);
     if (slept && !cpu_sleep(c)) {
         *why = RUN_EVENT;
         return false;
@@ -162,12 +166,45 @@ static bool debug_turn(struct soft *sc)
     return c->debug & CPU_STOPPED;
 }
 
+/* A 64-bit program with all its registers at hand. */
+static bool is_program(const struct soft *sc)
+{
+    u16 key = KEY_64 | KEY_USER | KEY_VEC | (sc->vec_avx ? KEY_AVX : 0);
+
+    return (sc->key & (key | KEY_BAD)) == key;
+}
+
+/* A turn of the program on the host's processor; false: it is the translator's. */
+static bool run_directly(struct soft *sc)
+{
+    switch (direct_turn(sc->direct)) {
+    case DIRECT_BROKEN:
+        sc->broken = true;
+        return true;
+    case DIRECT_STEP:
+        sc->stats.interp_insns++;
+        interp_step(&sc->c);
+        return true;
+    case DIRECT_DONE:
+        return true;
+    case DIRECT_SOON: /* so leave the translator when it has gone a little way */
+        __atomic_store_n(&sc->kick, 1, __ATOMIC_SEQ_CST);
+        sc->nudged = true;
+        return false;
+    default:
+        return false;
+    }
+}
+
 void soft_turn(struct soft *sc)
 {
     struct cpu *c = &sc->c;
 
     soft_refresh(sc);
     sc->tsc_offset = clock_tsc_offset(c->vm->clock) + (u64)c->s.tsc_offset;
+    sc->nudged = false;
+    if (sc->direct && direct_wanted(sc->direct, is_program(sc)) && run_directly(sc))
+        return;
     if (unlikely(sc->key & KEY_BAD || cpu_must_step(c))) {
         sc->stats.interp_blocks++;
         interp_block(c);
@@ -205,6 +242,8 @@ static enum run_exit soft_loop(struct soft *sc)
         }
         if (unlikely(sc->differs))
             return RUN_DIFFERS;
+        if (unlikely(sc->broken))
+            return RUN_ERROR;
     }
 }
 
@@ -221,8 +260,11 @@ static enum run_exit engine_run(struct vcpu *v)
 
 static void engine_kick(struct vcpu *v)
 {
-    if (v->e)
-        __atomic_store_n(&v->e->soft.kick, 1, __ATOMIC_SEQ_CST);
+    if (!v->e)
+        return;
+    __atomic_store_n(&v->e->soft.kick, 1, __ATOMIC_SEQ_CST);
+    if (v->e->soft.direct)
+        direct_kick(v->e->soft.direct);
 }
 
 /* ------------------------------------------------------------ the seam -- */
@@ -263,6 +305,13 @@ static bool host_has_avx(void)
     return (a & 6) == 6;
 }
 
+static void hold_code(void *opaque, u64 ram_page)
+{
+    cache_hold(opaque, ram_page);
+}
+
+static const struct direct_ops direct_ops = {hold_code};
+
 static int engine_vcpu_open(struct engine *en, struct vcpu *v, struct err *e)
 {
     struct engine_vcpu *ev = aligned_alloc(4096, align_up(sizeof(*ev), 4096));
@@ -289,26 +338,34 @@ static int engine_vcpu_open(struct engine *en, struct vcpu *v, struct err *e)
         rc = err_set(e, EINVAL, "--check takes one processor");
     if (!rc && v->vm->cpu.check && !(sc->lockstep = lockstep_new()))
         rc = err_set(e, ENOMEM, "--check: no memory");
+    if (!rc && !sc->lockstep && !(sc->direct = direct_open(&sc->c, &direct_ops, sc)))
+        rc = err_set(e, ENOMEM, "vCPU %u: no memory", v->index);
     sc->c.translator = sc;
     v->e = ev;
     return rc;
 }
 
+/* Structures of u64 only. */
+static void add_up(void *sum, const void *one, size_t size)
+{
+    for (size_t i = 0; i < size / sizeof(u64); i++)
+        ((u64 *)sum)[i] += ((const u64 *)one)[i];
+}
+
 static void engine_vcpu_close(struct vcpu *v)
 {
     struct soft *sc;
-    u64 *sum, *one;
 
     if (!v->e)
         return;
     sc = &v->e->soft;
-    sum = (u64 *)&v->vm->e->stats;
-    one = (u64 *)&sc->stats;
-    for (size_t i = 0; i < sizeof(sc->stats) / sizeof(u64); i++)
-        sum[i] += one[i];
+    add_up(&v->vm->e->stats, &sc->stats, sizeof(sc->stats));
+    if (sc->direct)
+        add_up(&v->vm->e->direct, direct_stats(sc->direct), sizeof(struct direct_stats));
     for (unsigned i = 0; i < OP_COUNT && sc->interp_ops; i++)
         v->vm->e->ops[i] += sc->interp_ops[i];
     free(sc->interp_ops);
+    direct_close(sc->direct);
     cache_close(sc);
     cpu_close(&sc->c);
     pthread_mutex_destroy(&sc->lock);
@@ -382,13 +439,29 @@ static const struct stat_row stat_rows[] = {
     STAT(struct soft_stats, vec_saves, "times vector state was saved"),
 };
 
+static const struct stat_row direct_rows[] = {
+    STAT(struct direct_stats, runs, "times a program ran directly"),
+    STAT(struct direct_stats, cycles, "cycles of the host's clock in that"),
+    STAT(struct direct_stats, calls, "times it ended in a system call"),
+    STAT(struct direct_stats, faults, "faults and traps there"),
+    STAT(struct direct_stats, page_ins, "of them, asked to map pages"),
+    STAT(struct direct_stats, steps, "instructions it left to the interpreter"),
+    STAT(struct direct_stats, screened, "pages of code screened for it"),
+    STAT(struct direct_stats, processes, "processes made for it"),
+    STAT(struct direct_stats, flushes, "flushes of what they had mapped"),
+};
+
 static void engine_print_stats(struct engine *en, FILE *f)
 {
-    const void *stats[VM_CPUS_MAX + 1] = {&en->stats};
+    const void *stats[VM_CPUS_MAX + 1] = {&en->stats}, *direct[VM_CPUS_MAX + 1] = {&en->direct};
 
-    for (unsigned i = 0; i < en->vm->ncpus; i++)
-        stats[i + 1] = en->vm->vcpu[i].e ? &en->vm->vcpu[i].e->soft.stats : NULL;
+    for (unsigned i = 0; i < en->vm->ncpus; i++) {
+        const struct soft *sc = en->vm->vcpu[i].e ? &en->vm->vcpu[i].e->soft : NULL;
+        stats[i + 1] = sc ? &sc->stats : NULL;
+        direct[i + 1] = sc && sc->direct ? direct_stats(sc->direct) : NULL;
+    }
     stats_print(f, stat_rows, ARRAY_SIZE(stat_rows), stats, en->vm->ncpus + 1);
+    stats_print(f, direct_rows, ARRAY_SIZE(direct_rows), direct, en->vm->ncpus + 1);
     print_ops(en, f);
 }
 

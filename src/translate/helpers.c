@@ -198,7 +198,7 @@ static void found_running(struct soft *sc, u32 block)
 {
     struct block *b = &sc->blocks[block];
 
-    if (b->hot || !b->body || sc->lockstep || sc->cpages[b->cpage].key & KEY_PLAIN)
+    if (b->hot || !b->body || sc->lockstep || sc->nudged || sc->cpages[b->cpage].key & KEY_PLAIN)
         return;
     b->hot = true;
     vec_save(sc);

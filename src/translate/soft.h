@@ -201,6 +201,9 @@ struct soft {
     bool running;
     struct soft_stats stats;
     u64 *interp_ops;           /* by enum op_id: instructions left to the interpreter */
+    struct direct *direct;     /* programs on the host's processor; NULL: not here */
+    bool nudged;               /* kick is our own, and says nothing of the code */
+    bool broken;               /* the guest's state is lost: leave with RUN_ERROR */
     struct lockstep *lockstep; /* --check, else NULL */
     bool differs;              /* lockstep found a difference */
     FILE *perf_map;            /* --perf-map, else NULL */

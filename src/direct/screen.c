@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Opcodes: SDM volume 2, appendix A; the groups 6, 7 and 9 in table A-6. */
+#include "direct/screen.h"
+
+#include "cpu/insn.h"
+
+enum { PAGE = 4096 };
+
+/* What follows 0F, wherever that is: CPUID, SYSENTER, XGETBV, RDRAND, RDSEED and RDPID.  Of the last
+ * four, which are told by a third byte, two are enough at the page's end. */
+static bool shows_host(const u8 *p, unsigned left)
+{
+    switch (left ? p[0] : 0) {
+    case 0xa2:
+    case 0x34:
+        return true;
+    case 0x01:
+        return left < 2 || p[1] == 0xd0;
+    case 0xc7:
+        return left < 2 || p[1] >= 0xf0;
+    default:
+        return false;
+    }
+}
+
+/* Where an instruction begins. */
+static bool shows_tables(const u8 *p, unsigned left)
+{
+    if (p[0] != 0x0f || left < 3)
+        return false;
+    unsigned reg = p[2] >> 3 & 7, is_reg = p[2] >> 6 == 3;
+
+    switch (p[1]) {
+    case 0x00: /* SLDT, STR, VERR, VERW */
+        return reg < 2 || reg == 4 || reg == 5;
+    case 0x01: /* SGDT, SIDT; SMSW */
+        return (reg < 2 && !is_reg) || reg == 4;
+    case 0x02: /* LAR */
+    case 0x03: /* LSL */
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Length of what decodes at p; what does not is taken for one byte. */
+static unsigned length(const u8 *p, unsigned left)
+{
+    struct insn i;
+
+    return decode(&i, p, left, CODE64) == DECODE_OK ? i.len : 1;
+}
+
+/* These instructions may have any. */
+static bool is_prefix(u8 b)
+{
+    switch (b) {
+    case 0x26:
+    case 0x2e:
+    case 0x36:
+    case 0x3e:
+    case 0x64 ... 0x67:
+    case 0xf0:
+    case 0xf2:
+    case 0xf3:
+        return true;
+    default:
+        return (b & 0xf0) == REX;
+    }
+}
+
+static unsigned skip_prefixes(const u8 *p, unsigned left)
+{
+    unsigned n = 0;
+
+    while (n < left && is_prefix(p[n]))
+        n++;
+    return n;
+}
+
+/* Does code that is read from `back` bytes before `at` come to an instruction there?  Read from
+ * anywhere, x86 code falls into step after a few instructions. */
+static bool comes_to(const u8 *page, unsigned at, unsigned back)
+{
+    unsigned pos = at > back ? at - back : 0;
+
+    while (pos < at) {
+        if (pos + skip_prefixes(page + pos, PAGE - pos) == at)
+            return true;
+        pos += length(page + pos, PAGE - pos);
+    }
+    return pos == at;
+}
+
+static bool is_read(const u8 *page, unsigned at)
+{
+    enum { NEAREST = 40, FARTHEST = 56, ENOUGH = (FARTHEST - NEAREST) / 2 };
+    unsigned readings = 0;
+
+    for (unsigned back = NEAREST; back < FARTHEST; back++)
+        readings += comes_to(page, at, back);
+    return readings >= ENOUGH;
+}
+
+int screen_page(const u8 *page, u16 site[SCREEN_SITES])
+{
+    int n = 0;
+
+    if (shows_host(page, PAGE))
+        return -1; /* the page before may end in 0F */
+    for (unsigned at = 0; at < PAGE; at++) {
+        if (page[at] != 0x0f || !(shows_host(page + at + 1, PAGE - at - 1) ||
+                                  (shows_tables(page + at, PAGE - at) && is_read(page, at))))
+            continue;
+        /* a breakpoint is where the instruction begins */
+        if (n == SCREEN_SITES || !at || is_prefix(page[at - 1]))
+            return -1;
+        site[n++] = (u16)at;
+    }
+    return n;
+}

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "direct/shadow.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+enum { AROUND = 16, REGION = 512 }; /* pages */
+
+/* Ways to find an entry: linear probing.  An entry that went keeps its place until the next flush. */
+static struct shadow_page *probe(const struct shadow *s, u64 vpage)
+{
+    u32 h = (u32)(vpage * 0x9e3779b97f4a7c15ull >> (64 - SHADOW_BITS));
+
+    for (;; h = (h + 1) & (SHADOW_SIZE - 1)) {
+        struct shadow_page *p = &s->page[h];
+        if (p->gen != s->gen || (p->vpage_low == (u32)vpage && p->vpage_high == vpage >> 32))
+            return p;
+    }
+}
+
+static struct shadow_page *find(const struct shadow *s, u64 vpage)
+{
+    struct shadow_page *p = probe(s, vpage);
+
+    return p->gen == s->gen && p->rights & MAPPED ? p : NULL;
+}
+
+bool shadow_refuses(const struct shadow *s, u64 lin)
+{
+    const struct shadow_page *p = probe(s, lin >> PAGE_SHIFT);
+
+    return p->gen == s->gen && p->rights & REFUSED;
+}
+
+static u64 page_number(const struct shadow_page *p)
+{
+    return (u64)p->vpage_high << 32 | p->vpage_low;
+}
+
+int shadow_open(struct shadow *s)
+{
+    *s = (struct shadow){.child.pidfd = -1, .gen = 1};
+    s->page = calloc(SHADOW_SIZE, sizeof(*s->page));
+    s->list = calloc(SHADOW_MAX, sizeof(*s->list));
+    if (s->page && s->list)
+        return 0;
+    shadow_close(s);
+    return -ENOMEM;
+}
+
+void shadow_close(struct shadow *s)
+{
+    child_end(&s->child);
+    free(s->page);
+    free(s->list);
+    s->page = NULL;
+    s->list = NULL;
+}
+
+/* ------------------------------------------------------------ the list of calls -- */
+
+static void op(struct shadow *s, struct child_op call)
+{
+    if (s->drop_all || !s->child.pid)
+        return; /* it will be empty, or is */
+    if (s->child.nops == CHILD_OPS)
+        shadow_flush(s);
+    else
+        s->child.ops[s->child.nops++] = call;
+}
+
+static void op_unmap(struct shadow *s, u64 vpage, u64 pages)
+{
+    op(s, (struct child_op){SYS_munmap, {vpage << PAGE_SHIFT, pages << PAGE_SHIFT}});
+}
+
+void shadow_flush(struct shadow *s)
+{
+    if (!s->used && !s->child.nops)
+        return;
+    s->drop_all = true;
+    s->child.nops = 0;
+    s->used = s->runs = s->nregions = 0;
+    memset(s->regions, 0, sizeof(s->regions));
+    memset(s->site, 0, sizeof(s->site));
+    if (!++s->gen) {
+        memset(s->page, 0, SHADOW_SIZE * sizeof(*s->page));
+        s->gen = 1;
+    }
+}
+
+bool shadow_apply(struct shadow *s)
+{
+    struct child *ch = &s->child;
+
+    if (s->drop_all) {
+        u64 end = ch->stub + ch->stub_len;
+        s->drop_all = false;
+        op_unmap(s, 0, ch->stub >> PAGE_SHIFT);
+        op_unmap(s, end >> PAGE_SHIFT, (CHILD_TOP - end) >> PAGE_SHIFT);
+    }
+    return child_apply(ch) && child_stop_at(ch, s->site);
+}
+
+/* ------------------------------------------------------------ taking away -- */
+
+static void forget(struct shadow *s, struct shadow_page *p)
+{
+    u64 vpage = page_number(p);
+
+    for (unsigned i = 0; i < SCREEN_SITES && p->rights & MAPPED_X; i++)
+        if (s->site[i] >> PAGE_SHIFT == vpage)
+            s->site[i] = 0;
+    p->rights = 0;
+}
+
+void shadow_flush_page(struct shadow *s, u64 lin)
+{
+    u64 vpage = lin >> PAGE_SHIFT, n = 1;
+    struct shadow_page *p = lin < CHILD_TOP ? find(s, vpage) : NULL;
+
+    if (!p)
+        return;
+    if (p->rights & MAPPED_LARGE) {
+        vpage = align_down(vpage, REGION);
+        n = REGION;
+    }
+    op_unmap(s, vpage, n);
+    for (u64 i = 0; i < n; i++)
+        if ((p = find(s, vpage + i)))
+            forget(s, p);
+}
+
+void shadow_code_gone(struct shadow *s, u64 ram_page)
+{
+    for (u32 i = 0; i < s->used; i++) {
+        struct shadow_page *p = &s->page[s->list[i]];
+        if (!(p->rights & (MAPPED_X | REFUSED)) || p->ram_page != ram_page)
+            continue;
+        if (p->rights & MAPPED)
+            op_unmap(s, page_number(p), 1);
+        forget(s, p);
+    }
+}
+
+static bool is_told(const struct mem *m, u64 ram_page)
+{
+    return __atomic_load_n(&m->page_flags[ram_page], __ATOMIC_SEQ_CST) & (PAGE_CODE | PAGE_WATCH);
+}
+
+void shadow_sync(struct shadow_owner *o, struct shadow *s, u64 ram_page)
+{
+    struct mem *m = &o->c->vm->mem;
+
+    for (u32 i = 0; i < s->used; i++) {
+        struct shadow_page *p = &s->page[s->list[i]];
+        if (!(p->rights & MAPPED_W))
+            continue;
+        if (ram_page != UINT64_MAX ? p->ram_page != ram_page : !is_told(m, p->ram_page))
+            continue;
+        u64 at = page_number(p);
+        p->rights &= ~(u32)MAPPED_W;
+        op(s, (struct child_op){SYS_mprotect, {at << PAGE_SHIFT, PAGE_SIZE, PROT_READ}});
+        if (ram_page == UINT64_MAX)
+            mem_wrote(m, m->hva + ((u64)p->ram_page << PAGE_SHIFT), PAGE_SIZE);
+    }
+}
+
+/* ------------------------------------------------------------ mapping -- */
+
+/* Pages that lie one behind the other, in the program and in the memfd, with the same rights. */
+struct run {
+    u64 vpage, ram_page, n;
+    u32 rights;
+};
+
+static void run_end(struct shadow *s, struct run *r)
+{
+    int prot = PROT_READ | (r->rights & MAPPED_W ? PROT_WRITE : 0) |
+               (r->rights & MAPPED_X ? PROT_EXEC : 0);
+
+    if (!r->n)
+        return;
+    op(s, (struct child_op){SYS_mmap,
+                            {r->vpage << PAGE_SHIFT, r->n << PAGE_SHIFT, (u64)prot,
+                             MAP_SHARED | MAP_FIXED | MAP_POPULATE, (u64)s->child.ram_fd,
+                             r->ram_page << PAGE_SHIFT}});
+    s->runs++;
+    r->n = 0;
+}
+
+static void run_add(struct shadow *s, struct run *r, u64 vpage, u64 ram_page, u32 rights)
+{
+    if (r->n && vpage == r->vpage + r->n && ram_page == r->ram_page + r->n &&
+        rights == r->rights) {
+        r->n++;
+        return;
+    }
+    run_end(s, r);
+    *r = (struct run){vpage, ram_page, 1, rights};
+}
+
+static void enter(struct shadow_owner *o, struct shadow *s, u64 vpage, u64 ram_page, u32 rights)
+{
+    struct shadow_page *p = probe(s, vpage);
+
+    if (p->gen != s->gen)
+        s->list[s->used++] = (u32)(p - s->page);
+    *p = (struct shadow_page){
+        .gen = s->gen,
+        .rights = rights,
+        .vpage_low = (u32)vpage,
+        .vpage_high = (u32)(vpage >> 32) & 7,
+        .ram_page = (u32)ram_page & ((1u << 29) - 1),
+    };
+    o->ram_bits[ram_page] |= (u8)rights & (MAPPED_W | MAPPED_X | REFUSED);
+}
+
+/* What a page may be mapped with; 0 = it may not. */
+static u32 rights_of(struct shadow_owner *o, u64 vpage, struct mmu_page *page)
+{
+    if (!mmu_look(o->c, vpage << PAGE_SHIFT, page))
+        return 0;
+    bool told = is_told(&o->c->vm->mem, page->ram_page);
+    return MAPPED | (page->large ? MAPPED_LARGE : 0) | (page->write && !told ? MAPPED_W : 0);
+}
+
+/* Was there a fault in this 2 MiB region lately?  Then the next ones will be there too. */
+static bool seen_region(struct shadow *s, u64 vpage)
+{
+    u64 region = vpage / REGION + 1;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(s->regions); i++)
+        if (s->regions[i] == region)
+            return true;
+    s->regions[s->nregions++ % ARRAY_SIZE(s->regions)] = region;
+    return false;
+}
+
+static void map_around(struct shadow_owner *o, struct shadow *s, u64 vpage, bool large)
+{
+    u64 n = large || seen_region(s, vpage) ? REGION : AROUND, first = align_down(vpage, n);
+    u64 stub = s->child.stub >> PAGE_SHIFT, stub_n = s->child.stub_len >> PAGE_SHIFT;
+    struct run run = {0};
+
+    for (u64 v = first; v < first + n && s->child.nops < CHILD_OPS - 2; v++) {
+        struct shadow_page *p = find(s, v);
+        struct mmu_page page;
+        u32 rights;
+
+        if (v - stub < stub_n || (p && (p->rights & MAPPED_W || v != vpage)) ||
+            !(rights = rights_of(o, v, &page)))
+            continue;
+        if (p)
+            rights |= p->rights & MAPPED_X;
+        enter(o, s, v, page.ram_page, rights);
+        run_add(s, &run, v, page.ram_page, rights);
+    }
+    run_end(s, &run);
+}
+
+/* Its data may be mapped all the same, some time; then the program will ask for it once more. */
+static enum page_in refuse(struct shadow_owner *o, struct shadow *s, u64 vpage, u64 ram_page)
+{
+    op_unmap(s, vpage, 1);
+    enter(o, s, vpage, ram_page, REFUSED);
+    return PAGE_IN_CODE;
+}
+
+/* Places where the page must stop get what is free of the processor's breakpoints. */
+static bool place_sites(struct shadow *s, u64 vpage, const u8 *code)
+{
+    u16 off[SCREEN_SITES];
+    int n = screen_page(code, off);
+
+    for (unsigned i = 0; i < SCREEN_SITES && n > 0; i++)
+        if (!s->site[i])
+            s->site[i] = vpage << PAGE_SHIFT | off[--n];
+    if (!n)
+        return true;
+    for (unsigned i = 0; i < SCREEN_SITES; i++)
+        if (s->site[i] >> PAGE_SHIFT == vpage)
+            s->site[i] = 0;
+    return false;
+}
+
+static enum page_in map_code(struct shadow_owner *o, struct shadow *s, u64 vpage)
+{
+    const struct mem *m = &o->c->vm->mem;
+    struct run run = {0};
+    struct mmu_page page;
+
+    if (!mmu_fill(o->c, vpage << PAGE_SHIFT, TLB_EXEC) ||
+        !mmu_look(o->c, vpage << PAGE_SHIFT, &page) || !page.exec)
+        return PAGE_IN_SOFT;
+    o->hold_code(o, page.ram_page);
+    if (!place_sites(s, vpage, m->hva + (page.ram_page << PAGE_SHIFT)))
+        return refuse(o, s, vpage, page.ram_page);
+    u32 rights = MAPPED | MAPPED_X | (page.large ? MAPPED_LARGE : 0);
+    enter(o, s, vpage, page.ram_page, rights);
+    run_add(s, &run, vpage, page.ram_page, rights);
+    run_end(s, &run);
+    return PAGE_IN_DONE;
+}
+
+static enum page_in map_data(struct shadow_owner *o, struct shadow *s, u64 vpage)
+{
+    const struct shadow_page *p = find(s, vpage);
+    struct mmu_page page;
+
+    /* what can be read, and is not read, is written */
+    if ((p && p->rights & MAPPED_W) ||
+        !mmu_fill(o->c, vpage << PAGE_SHIFT, p ? TLB_WRITE : TLB_READ) ||
+        !mmu_look(o->c, vpage << PAGE_SHIFT, &page))
+        return PAGE_IN_SOFT;
+    map_around(o, s, vpage, page.large);
+    p = find(s, vpage);
+    return p ? PAGE_IN_DONE : PAGE_IN_SOFT;
+}
+
+enum page_in shadow_page_in(struct shadow_owner *o, struct shadow *s, u64 lin, u64 rip)
+{
+    u64 vpage = lin >> PAGE_SHIFT, stub = s->child.stub;
+    enum { LOWEST = 64 << 10 }; /* vm.mmap_min_addr */
+
+    if (lin >= CHILD_TOP || lin < LOWEST || lin - stub < s->child.stub_len)
+        return PAGE_IN_SOFT;
+    if (s->used + REGION > SHADOW_MAX || s->runs + REGION > SHADOW_RUNS_MAX)
+        shadow_flush(s);
+    if ((s->drop_all || s->child.nops > CHILD_OPS / 4) && !shadow_apply(s))
+        return PAGE_IN_BROKEN;
+    const struct shadow_page *p = find(s, vpage);
+    bool code = vpage == rip >> PAGE_SHIFT && !(p && p->rights & MAPPED_X);
+    enum page_in r = code ? map_code(o, s, vpage) : map_data(o, s, vpage);
+    return r == PAGE_IN_DONE && !shadow_apply(s) ? PAGE_IN_BROKEN : r;
+}
