@@ -266,6 +266,7 @@ static int open_machine(struct run *r, struct err *e)
     struct cpu_config cpu = {.count = c->m.cpus,
                              .model = c->cpu,
                              .irqchip = c->irqchip,
+                             .direct = c->direct,
                              .kvm_pv = c->m.kvm,
                              .check = c->check,
                              .perf_map = c->perf_map,

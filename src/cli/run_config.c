@@ -257,6 +257,7 @@ static int take_option(void *opaque, int id, const char *arg, struct err *e)
 {
     static const char *const engines[] = {"auto", "kvm", "soft", "interp", NULL};
     static const char *const irqchips[] = {"user", "split", "auto", NULL}; /* enum irqchip */
+    static const char *const direct[] = {"auto", "off", "always", NULL}; /* enum direct_use */
     struct run_config *c = opaque;
     int r;
     switch (id) {
@@ -286,6 +287,10 @@ static int take_option(void *opaque, int id, const char *arg, struct err *e)
     case OPT_IRQCHIP:
         r = check_word(arg, irqchips, e);
         c->irqchip = (enum irqchip)max(r, 0);
+        return min(r, 0);
+    case OPT_DIRECT:
+        r = check_word(arg, direct, e);
+        c->direct = (enum direct_use)max(r, 0);
         return min(r, 0);
     case OPT_VERBOSE:
         c->verbose = true;

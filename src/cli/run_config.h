@@ -22,6 +22,7 @@ struct run_config {
     struct machine_config m; /* without its chardevs */
     const char *engine;      /* "auto", "kvm", "soft", "interp" */
     enum irqchip irqchip;
+    enum direct_use direct;
     const char *cpu;
     bool verbose, check, stats, perf_map, no_reboot, snapshot, help;
     const char *trace; /* NULL = none */

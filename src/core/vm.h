@@ -54,6 +54,13 @@ enum irqchip {
     IRQCHIP_AUTO,  /* the kernel's where that works */
 };
 
+/* The engine soft: 64-bit programs on the host's processor (src/direct). */
+enum direct_use {
+    DIRECT_AUTO, /* those that stay out of their kernel for long */
+    DIRECT_OFF,
+    DIRECT_ALWAYS, /* all, all the time: slow, for tests */
+};
+
 struct cpu_config {
     unsigned count;
     const char *model; /* "max", "qemu64", ...: src/cpu/cpuid.c knows them */
@@ -62,6 +69,7 @@ struct cpu_config {
     const char *features;
     size_t features_len;
     enum irqchip irqchip;
+    enum direct_use direct;
     bool kvm_pv;   /* the guest is told of KVM's interface */
     bool check;    /* lockstep: --check */
     bool perf_map; /* write /tmp/perf-PID.map */

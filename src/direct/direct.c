@@ -62,6 +62,7 @@ struct direct {
     unsigned entries; /* into the kernel, since `since`; 0: nobody counts */
     u64 since;        /* host TSC */
     u64 per_us;       /* its cycles */
+    bool always;
     unsigned failures;
     unsigned waits;   /* turns in pages that are refused */
     bool off;         /* this host does not let us */
@@ -207,6 +208,7 @@ struct direct *direct_open(struct cpu *c, const struct direct_ops *ops, void *op
     d->ops = ops;
     d->opaque = opaque;
     d->running = -1;
+    d->always = c->vm->cpu.direct == DIRECT_ALWAYS;
     d->now = d->known;
     d->thread = pthread_self();
     for (unsigned i = 0; i < SPACES; i++)
@@ -295,6 +297,8 @@ bool direct_wanted(struct direct *d, bool program)
             d->per_us = clock_tsc_hz(d->c->vm->clock) / 1000000;
         recognize(d);
     }
+    if (unlikely(d->always))
+        return !d->off;
     if (likely(d->now->stay < STAY_ENTER * d->per_us) || d->off)
         return false;
     return now() > d->now->until;

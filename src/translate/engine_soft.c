@@ -338,7 +338,8 @@ static int engine_vcpu_open(struct engine *en, struct vcpu *v, struct err *e)
         rc = err_set(e, EINVAL, "--check takes one processor");
     if (!rc && v->vm->cpu.check && !(sc->lockstep = lockstep_new()))
         rc = err_set(e, ENOMEM, "--check: no memory");
-    if (!rc && !sc->lockstep && !(sc->direct = direct_open(&sc->c, &direct_ops, sc)))
+    if (!rc && !sc->lockstep && v->vm->cpu.direct != DIRECT_OFF &&
+        !(sc->direct = direct_open(&sc->c, &direct_ops, sc)))
         rc = err_set(e, ENOMEM, "vCPU %u: no memory", v->index);
     sc->c.translator = sc;
     v->e = ev;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Runs a flat guest (rom.inc) on an engine: guest_run ENGINE[,ENGINE] IMAGE [--trace=LIST].  With
- * two engines the machine goes from one to the other with each line.
+ * two engines the machine goes from one to the other with each line.  The engine `direct` is soft
+ * with all programs on the host's processor.
  *
  * The board is as small as can be: 16 MiB of RAM, the 64 KiB image below 1 MiB and below 4 GiB, a
  * console on port 0xE9, the exit ports 0x501 and 0xF4.  Passes when the guest reports no failure
@@ -33,6 +34,7 @@ struct board {
     struct timer limit, swap;
     const struct engine_ops *engine[2]; /* [1] NULL: one all the time */
     unsigned swaps;
+    bool direct;
     u8 tpr;
 };
 
@@ -159,6 +161,10 @@ static const struct engine_ops *find_engine(const char *name, size_t len)
 
 static bool find_engines(struct board *b, const char *names)
 {
+    if (!strcmp(names, "direct")) {
+        b->direct = true;
+        names = "soft";
+    }
     const char *comma = strchr(names, ',');
 
     b->engine[0] = find_engine(names, comma ? (size_t)(comma - names) : strlen(names));
@@ -168,7 +174,8 @@ static bool find_engines(struct board *b, const char *names)
 
 static int open_board(struct board *b, const char *image, const char *traces, struct err *e)
 {
-    struct cpu_config cfg = {.count = 1, .model = "max"};
+    struct cpu_config cfg = {
+        .count = 1, .model = "max", .direct = b->direct ? DIRECT_ALWAYS : DIRECT_AUTO};
 
     if (vm_init(&b->vm, "guest", RAM, e))
         return -1;
