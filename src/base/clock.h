@@ -15,6 +15,7 @@
 #include "base/types.h"
 
 #define NS_PER_SEC 1000000000ull
+#define NS_PER_US  1000ull
 
 struct clock;
 struct loop;

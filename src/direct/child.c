@@ -358,6 +358,14 @@ bool child_get_vectors(struct child *ch, struct xsave_area *x)
     return true;
 }
 
+clockid_t child_clock(const struct child *ch)
+{
+    clockid_t id = CLOCK_MONOTONIC;
+
+    clock_getcpuclockid(ch->pid, &id);
+    return id;
+}
+
 void child_interrupt(int pidfd)
 {
     syscall(SYS_pidfd_send_signal, pidfd, SIGUSR1, NULL, 0);

@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <sys/types.h>
 #include <sys/user.h>
+#include <time.h>
 
 enum { CHILD_OPS = 512, CHILD_XSTATE_MAX = 16 << 10 };
 
@@ -74,6 +75,9 @@ bool child_stop_at(struct child *ch, const u64 addr[4]);
 /* x87, SSE and AVX; false: the process did not take or give them. */
 bool child_put_vectors(struct child *ch, const struct xsave_area *x);
 bool child_get_vectors(struct child *ch, struct xsave_area *x);
+
+/* Of the process's own time. */
+clockid_t child_clock(const struct child *ch);
 
 /* From any thread: child_run() comes back soon. */
 void child_interrupt(int pidfd);

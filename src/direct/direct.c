@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { SPACES = 4, KNOWN = 64, ENTRIES = 4 };
 
@@ -43,7 +44,7 @@ enum { USER_CS = 0x33, USER_SS = 0x2b };
 /* What is known of a program, by its root table. */
 struct program {
     u64 root;
-    u64 stay;          /* cycles, about, between two times in its kernel */
+    u64 stay;          /* ns, about, between two times in its kernel; of its own time */
     u64 until;         /* host TSC: not before */
     u64 wait;          /* cycles: how long the next wait is */
     u64 ran, faulting; /* cycles, since somebody asked */
@@ -60,7 +61,9 @@ struct direct {
     struct program known[KNOWN], *now;
     bool in_program;
     unsigned entries; /* into the kernel, since `since`; 0: nobody counts */
+    bool exact;       /* cpu_since is there, and decides */
     u64 since;        /* host TSC */
+    u64 cpu_since;    /* ns of this thread's time */
     u64 per_us;       /* its cycles */
     bool always;
     unsigned failures;
@@ -243,6 +246,14 @@ void direct_kick(struct direct *d)
 
 /* ------------------------------------------------------------ when -- */
 
+static u64 cpu_time(clockid_t clock)
+{
+    struct timespec t = {0};
+
+    clock_gettime(clock, &t);
+    return (u64)t.tv_sec * NS_PER_SEC + (u64)t.tv_nsec;
+}
+
 /* The program that was left or entered. */
 static void recognize(struct direct *d)
 {
@@ -265,16 +276,22 @@ static void not_before(struct direct *d, u64 cycles)
     d->entries = 0;
 }
 
-/* Into the kernel: the clock is read at some of them only. */
+/* Into the kernel.  The clock is read at some times only; and when it says that they are rare, once
+ * more with that of the processor's time, which does not count what others had of it. */
 static void left_program(struct direct *d)
 {
-    if (!d->entries) {
-        d->since = now();
-        d->entries = 1;
-    } else if (d->entries++ == ENTRIES) {
-        d->now->stay = (now() - d->since) / ENTRIES;
-        d->entries = 0;
-    }
+    bool begins = !d->entries;
+
+    if (!begins && d->entries++ < ENTRIES)
+        return;
+    u64 us = begins ? 0 : (now() - d->since) / ENTRIES / d->per_us;
+    if (!begins && d->exact)
+        d->now->stay = (cpu_time(CLOCK_THREAD_CPUTIME_ID) - d->cpu_since) / ENTRIES;
+    d->exact = !begins && !d->exact && us >= STAY_ENTER;
+    d->entries = 1;
+    d->since = now();
+    if (d->exact)
+        d->cpu_since = cpu_time(CLOCK_THREAD_CPUTIME_ID);
 }
 
 void direct_slept(struct direct *d)
@@ -299,7 +316,7 @@ bool direct_wanted(struct direct *d, bool program)
     }
     if (unlikely(d->always))
         return !d->off;
-    if (likely(d->now->stay < STAY_ENTER * d->per_us) || d->off)
+    if (likely(d->now->stay < STAY_ENTER * NS_PER_US) || d->off)
         return false;
     return now() > d->now->until;
 }
@@ -335,12 +352,12 @@ static void look_back(struct direct *d)
 }
 
 /* A turn came to its end in the kernel. */
-static void look_at_stay(struct direct *d, u64 cycles)
+static void look_at_stay(struct direct *d, u64 ns)
 {
     struct program *p = d->now;
 
-    p->stay = (3 * p->stay + cycles) / 4;
-    if (p->stay < STAY_LEAVE * d->per_us)
+    p->stay = (3 * p->stay + ns) / 4;
+    if (p->stay < STAY_LEAVE * NS_PER_US)
         not_before(d, WAIT_MIN * d->per_us);
 }
 
@@ -548,7 +565,8 @@ enum direct_turn direct_turn(struct direct *d)
         return DIRECT_SOFT;
     }
     registers_out(&c->s, &r);
-    u64 start = now(), faulting = d->now->faulting;
+    clockid_t clock = child_clock(&s->child);
+    u64 start = now(), ns = cpu_time(clock), faulting = d->now->faulting;
     enum direct_turn t = DIRECT_SOFT;
     __atomic_store_n(&d->running, s->child.pidfd, __ATOMIC_SEQ_CST);
     if (!vcpu_events(c->vcpu))
@@ -573,7 +591,7 @@ enum direct_turn direct_turn(struct direct *d)
     d->stats.runs++;
     d->stats.cycles += cycles;
     d->now->ran += cycles - (d->now->faulting - faulting);
-    look_at_stay(d, cycles);
+    look_at_stay(d, cpu_time(clock) - ns);
     look_back(d);
     if (why == CHILD_SIGNAL && info.si_signo == SIGTRAP && info.si_code == TRAP_TRACE) {
         c->s.dr[6] |= BIT(14); /* BS: the trap of POPF's TF, one instruction later */
