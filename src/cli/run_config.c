@@ -257,7 +257,7 @@ static int take_option(void *opaque, int id, const char *arg, struct err *e)
 {
     static const char *const engines[] = {"auto", "kvm", "soft", "interp", NULL};
     static const char *const irqchips[] = {"user", "split", "auto", NULL}; /* enum irqchip */
-    static const char *const direct[] = {"auto", "off", "always", NULL}; /* enum direct_use */
+    static const char *const direct[] = {"auto", "off", "always", NULL};   /* enum direct_use */
     struct run_config *c = opaque;
     int r;
     switch (id) {

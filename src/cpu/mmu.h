@@ -141,7 +141,7 @@ struct mmu_page {
     u64 ram_page; /* of the memfd */
     bool write;   /* allowed, and the D bit is set */
     bool exec;
-    bool large;   /* of more than 4 KiB */
+    bool large; /* of more than 4 KiB */
 };
 
 /* What a program would find at lin without a fault or a bit to be set; false: nothing, or no page

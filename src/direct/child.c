@@ -89,14 +89,13 @@ static _Noreturn void become(const struct child *ch, int stub_fd)
     sigset_t none;
 
     sigemptyset(&none);
-    if (leave_rseq() ||
-        syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(u64)) ||
+    if (leave_rseq() || syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(u64)) ||
         syscall(SYS_setsid) < 0 || syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) ||
         syscall(SYS_prctl, PR_SET_NAME, "wirt-guest", 0, 0, 0) ||
         syscall(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) ||
         syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-        (u64)syscall(SYS_mmap, ch->stub, STUB_CODE, PROT_READ | PROT_EXEC,
-                     MAP_PRIVATE | MAP_FIXED, stub_fd, 0) != ch->stub ||
+        (u64)syscall(SYS_mmap, ch->stub, STUB_CODE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED,
+                     stub_fd, 0) != ch->stub ||
         (u64)syscall(SYS_mmap, data, STUB_DATA, PROT_READ, MAP_SHARED | MAP_FIXED, stub_fd,
                      STUB_CODE) != data ||
         (ch->ram_fd && syscall(SYS_close_range, 0, ch->ram_fd - 1, 0)) ||

@@ -34,10 +34,10 @@ struct child_op {
 };
 
 struct child {
-    pid_t pid;   /* 0 = none */
-    int pidfd;   /* for child_interrupt(); -1 = there was none yet */
-    int ram_fd;  /* guest memory, by the number that it has in the process */
-    u64 stub;    /* where the stub lies in the process */
+    pid_t pid;  /* 0 = none */
+    int pidfd;  /* for child_interrupt(); -1 = there was none yet */
+    int ram_fd; /* guest memory, by the number that it has in the process */
+    u64 stub;   /* where the stub lies in the process */
     u64 stub_len;
     struct child_op *ops; /* the list that the stub works off: this process's view */
     u32 nops;

@@ -25,11 +25,11 @@ enum { SPACES = 4, KNOWN = 64, ENTRIES = 4 };
 
 /* Microseconds. */
 enum {
-    STAY_ENTER = 300,   /* in the program, between two times in its kernel, to run directly */
-    STAY_LEAVE = 100,   /* and to be sent back */
-    WAIT_MIN = 20000,   /* for another try */
+    STAY_ENTER = 300, /* in the program, between two times in its kernel, to run directly */
+    STAY_LEAVE = 100, /* and to be sent back */
+    WAIT_MIN = 20000, /* for another try */
     WAIT_MAX = 2000000,
-    FAULTS_MAX = 5000,  /* spent with page-ins, before anybody asks what came of it */
+    FAULTS_MAX = 5000, /* spent with page-ins, before anybody asks what came of it */
 };
 
 /* Selectors of a 64-bit program, as Linux hosts have them, and so what a guest must have. */
@@ -204,8 +204,8 @@ struct direct *direct_open(struct cpu *c, const struct direct_ops *ops, void *op
         free(d);
         return NULL;
     }
-    d->hooks = (struct mmu_shadow){hook_flush, hook_flush_page, hook_turn_to, hook_drop_pcid,
-                                   hook_sync};
+    d->hooks =
+        (struct mmu_shadow){hook_flush, hook_flush_page, hook_turn_to, hook_drop_pcid, hook_sync};
     d->owner.c = d->c = c;
     d->owner.hold_code = hold_code;
     d->ops = ops;

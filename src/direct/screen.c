@@ -6,8 +6,8 @@
 
 enum { PAGE = 4096 };
 
-/* What follows 0F, wherever that is: CPUID, SYSENTER, XGETBV, RDRAND, RDSEED and RDPID.  Of the last
- * four, which are told by a third byte, two are enough at the page's end. */
+/* What follows 0F, wherever that is: CPUID, SYSENTER, XGETBV, RDRAND, RDSEED and RDPID.  Of the
+ * last four, which are told by a third byte, two are enough at the page's end. */
 static bool shows_host(const u8 *p, unsigned left)
 {
     switch (left ? p[0] : 0) {

@@ -7,10 +7,10 @@
  * STR, SGDT, SIDT, SMSW, LAR, LSL, VERR and VERW; and SYSENTER, which loses its place.  RDTSC and
  * RDTSCP trap (PR_SET_TSC).
  *
- * CPUID, XGETBV, RDPID, RDRAND, RDSEED and SYSENTER are found wherever their bytes are, in the middle
- * of other instructions too: a guest that looks for the host's properties does not get at them.  The
- * bytes of the others are frequent in constants, and what they show is little and nobody's secret,
- * so they count where code that is read from somewhat earlier comes to them.
+ * CPUID, XGETBV, RDPID, RDRAND, RDSEED and SYSENTER are found wherever their bytes are, in the
+ * middle of other instructions too: a guest that looks for the host's properties does not get at
+ * them.  The bytes of the others are frequent in constants, and what they show is little and
+ * nobody's secret, so they count where code that is read from somewhat earlier comes to them.
  *
  * A page may be executed for all that if there are few such places, and each gets one of the four
  * breakpoints that a processor has.

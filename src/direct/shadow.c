@@ -9,7 +9,8 @@
 
 enum { AROUND = 16, REGION = 512 }; /* pages */
 
-/* Ways to find an entry: linear probing.  An entry that went keeps its place until the next flush. */
+/* Ways to find an entry: linear probing.  An entry that went keeps its place until the next flush.
+ */
 static struct shadow_page *probe(const struct shadow *s, u64 vpage)
 {
     u32 h = (u32)(vpage * 0x9e3779b97f4a7c15ull >> (64 - SHADOW_BITS));
@@ -194,8 +195,7 @@ static void run_end(struct shadow *s, struct run *r)
 
 static void run_add(struct shadow *s, struct run *r, u64 vpage, u64 ram_page, u32 rights)
 {
-    if (r->n && vpage == r->vpage + r->n && ram_page == r->ram_page + r->n &&
-        rights == r->rights) {
+    if (r->n && vpage == r->vpage + r->n && ram_page == r->ram_page + r->n && rights == r->rights) {
         r->n++;
         return;
     }

@@ -22,7 +22,7 @@ enum { MAPPED = 1, MAPPED_W = 2, MAPPED_X = 4, MAPPED_LARGE = 8, REFUSED = 16 };
 /* One address space. */
 struct shadow {
     struct child child;
-    u16 pcid;      /* whose it is while `valid` */
+    u16 pcid; /* whose it is while `valid` */
     bool valid;
     bool drop_all; /* what the process has mapped is to go before anything else */
     u32 turn;      /* when it was used last */
@@ -33,8 +33,8 @@ struct shadow {
         u32 rights;
         u32 vpage_low; /* the page's number, 35 bits */
         u32 vpage_high : 3, ram_page : 29;
-    } *page;    /* SHADOW_SIZE, by hash */
-    u32 *list;  /* SHADOW_MAX: which entries count, `used` of them */
+    } * page;               /* SHADOW_SIZE, by hash */
+    u32 *list;              /* SHADOW_MAX: which entries count, `used` of them */
     u64 site[SCREEN_SITES]; /* where it must stop; 0 = free */
     u64 regions[4];         /* the 2 MiB regions that faulted last */
     u32 nregions;
