@@ -5,6 +5,7 @@
  */
 #include "board/pc.h"
 #include "cli/cli.h"
+#include "direct/trial.h"
 #include "kvm/trial.h"
 #include "ui/web.h"
 
@@ -96,6 +97,17 @@ static void kvm(void)
         line(FAIR, "/dev/kvm", "%s; `wirt run` uses the software engine", t.why);
 }
 
+static void direct(void)
+{
+    struct direct_trial t;
+    direct_trial(&t);
+    if (*t.why)
+        line(FAIR, "direct execution", "%s; programs are translated", t.why);
+    else
+        line(GOOD, "direct execution", "programs of 64-bit Linux guests; a turn takes %.0f us%s",
+             t.turn_us, t.stops ? "" : ", without breakpoints");
+}
+
 static bool firmware(void)
 {
     static const struct {
@@ -169,6 +181,7 @@ int cli_doctor(int argc, char **argv)
         line(GOOD, "host", "%s %s %s", u.sysname, u.release, u.machine);
     processor();
     kvm();
+    direct();
     bool ok = firmware();
     memory();
     limit("open files", RLIMIT_NOFILE, 1024, 1, "");

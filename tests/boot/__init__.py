@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whole guests: each test boots a real system on Wirt and looks at what it printed or drew."""
 from .machine import Failed, Machine, Skip
-from . import appliance, control, debugger, desktop, efi, hyperv, installer, kvm, linux, disk, media, net, save, screen, stand, time, xen, xen_debian, xen_nested, xen_save, xen_screen
+from . import appliance, control, debugger, desktop, direct, efi, hyperv, installer, kvm, linux, disk, media, net, save, screen, stand, time, xen, xen_debian, xen_nested, xen_save, xen_screen
 
 
 class Test:
@@ -12,7 +12,7 @@ class Test:
 def tests(everything, match=None):
     """Those of `make test`, or of `make test-all` too; or those with `match` in their names."""
     out = []
-    for mod in (linux, kvm, time, net, media, efi, disk, appliance, save, stand, hyperv, xen, xen_debian, xen_nested, xen_save, xen_screen, control, debugger, screen, installer, desktop):
+    for mod in (linux, direct, kvm, time, net, media, efi, disk, appliance, save, stand, hyperv, xen, xen_debian, xen_nested, xen_save, xen_screen, control, debugger, screen, installer, desktop):
         for name, fn, slow in mod.TESTS:
             if match in name if match else everything or not slow:
                 out.append(Test(name, fn, slow))
