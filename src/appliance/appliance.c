@@ -94,6 +94,23 @@ bool ap_number(const char *s, u64 *v)
     return !*end && !errno;
 }
 
+bool ap_hex(const char *s, const char *between, u8 *out, unsigned len)
+{
+    unsigned n = 0;
+
+    memset(out, 0, len);
+    for (; *s; s++) {
+        if (strchr(between, *s))
+            continue;
+        if (!isxdigit((unsigned char)*s) || n == 2 * len)
+            return false;
+        int digit = isdigit((unsigned char)*s) ? *s - '0' : (*s | 0x20) - 'a' + 10;
+        out[n / 2] |= (u8)(digit << (n % 2 ? 0 : 4));
+        n++;
+    }
+    return n == 2 * len;
+}
+
 bool ap_same(const char *a, const char *b)
 {
     return a && b && !strcasecmp(a, b);

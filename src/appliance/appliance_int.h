@@ -55,7 +55,6 @@ struct appliance {
     struct ap_drive drive[AP_DRIVES_MAX];
     unsigned ndrives;
     unsigned serials; /* ports; 0 = not said */
-    bool no_nics;     /* having none is meant */
     const char *nic[MACHINE_NICS_MAX];
     int fresh_fd[AP_DRIVES_MAX]; /* disks that are thrown away, -1 = none */
     char *notes;                 /* lines, each with its newline */
@@ -111,6 +110,14 @@ int ap_file(struct appliance *a, const char *name, const char **path, struct err
 int ap_look(struct appliance *a, const char *name, const char **path,
             struct err *e); /* the same; the message names neither the description nor a line */
 
+/* Decimal, all of s; false = is none or too large. */
+bool ap_number(const char *s, u64 *v);
+/* len bytes of hexadecimal digits, with any of the characters of `between` between them. */
+bool ap_hex(const char *s, const char *between, u8 *out, unsigned len);
+/* "true", "yes", "on", "1", in any case. */
+bool ap_true(const char *s);
+bool ap_same(const char *a, const char *b); /* without case; NULL is nothing's equal */
+
 /* The name of the description's file without folder and ending, kept. */
 const char *ap_stem(struct appliance *a);
 
@@ -132,12 +139,6 @@ int ap_nic(struct appliance *a, const char *where, const char *model, const char
            const char *network, struct err *e);
 /* What several fields say together: places of drives, firmware. */
 int ap_finish(struct appliance *a, struct err *e);
-
-/* Decimal, all of s; false = is none or too large. */
-bool ap_number(const char *s, u64 *v);
-/* "true", "yes", "on", "1", in any case. */
-bool ap_true(const char *s);
-bool ap_same(const char *a, const char *b); /* without case; NULL is nothing's equal */
 
 /* ---- hyperv.c ---- */
 

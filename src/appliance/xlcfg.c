@@ -4,17 +4,15 @@
  * of strings in brackets; `#` starts a comment.  The file's words are split here; what they mean is
  * the table of keys at the end.  xlcfg_devices.c takes disk and vif lists apart.
  */
+#include "appliance/appliance_int.h"
 #include "appliance/xlcfg_int.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { FILE_MAX = 1 << 20, KEY_MAX = 64 };
+enum { KEY_MAX = 64 };
 
 /* ---------------------------------------------------------------- memory -- */
 
@@ -158,22 +156,11 @@ static int take_name(struct xlcfg *x, const struct xl_value *v, struct err *e)
 
 static int take_uuid(struct xlcfg *x, const struct xl_value *v, struct err *e)
 {
-    unsigned n = 0;
+    u8 uuid[16];
 
-    for (const char *p = v->s; *p && n < 16;) {
-        unsigned byte;
-        if (*p == '-') {
-            p++;
-            continue;
-        }
-        if (!isxdigit((unsigned char)p[0]) || !isxdigit((unsigned char)p[1]) ||
-            sscanf(p, "%2x", &byte) != 1)
-            break;
-        x->m->uuid[n++] = (u8)byte;
-        p += 2;
-    }
-    if (n != 16)
+    if (!ap_hex(v->s, "-", uuid, sizeof(uuid)))
         return xl_bad(x, e, "uuid = \"%s\" is none", v->s);
+    memcpy(x->m->uuid, uuid, sizeof(uuid));
     x->run->have_uuid = true;
     return 0;
 }
@@ -446,31 +433,6 @@ int xlcfg_parse(struct xlcfg **out, const char *path, const char *text, size_t l
             return r;
     }
     return finish(x, e);
-}
-
-int xlcfg_read(struct xlcfg **out, const char *path, struct machine_config *m,
-               struct appliance_run *run, appliance_say *say, void *opaque, struct err *e)
-{
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    char *text = NULL;
-    ssize_t n = -1;
-
-    *out = NULL;
-    if (fd < 0)
-        return err_set(e, errno, "%s: %s", path, strerror(errno));
-    if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX) {
-        close(fd);
-        return err_set(e, EINVAL, "%s: no configuration file", path);
-    }
-    text = malloc((size_t)st.st_size + 1);
-    if (text)
-        n = read(fd, text, (size_t)st.st_size);
-    close(fd);
-    int r = n < 0 ? err_set(e, text ? errno : ENOMEM, "%s: cannot be read", path)
-                  : xlcfg_parse(out, path, text, (size_t)n, m, run, say, opaque, e);
-    free(text);
-    return r;
 }
 
 void xlcfg_free(struct xlcfg *x)

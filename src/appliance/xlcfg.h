@@ -11,13 +11,10 @@
 struct xlcfg;
 
 /*
- * Reads the file into *m, which machine_config_init() has filled; what the file does not say stays.
- * -errno with a line that names file and line number.  Strings in *m belong to *out until
- * xlcfg_free().
+ * Reads the text into *m, which machine_config_init() has filled; what it does not say stays.
+ * path is for messages: -errno with a line that names file and line number.  Strings in *m belong
+ * to *out until xlcfg_free(), which is called after errors too.
  */
-int xlcfg_read(struct xlcfg **out, const char *path, struct machine_config *m,
-               struct appliance_run *run, appliance_say *say, void *opaque, struct err *e);
-/* The same from text; path is for messages. */
 int xlcfg_parse(struct xlcfg **out, const char *path, const char *text, size_t len,
                 struct machine_config *m, struct appliance_run *run, appliance_say *say,
                 void *opaque, struct err *e);

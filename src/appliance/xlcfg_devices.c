@@ -6,6 +6,7 @@
  * rest of the string.  The older form is `phy:/dev/x,xvda,w` with the words protocol:target, vdev
  * and access.  A network card is a list of key=value.
  */
+#include "appliance/appliance_int.h"
 #include "appliance/xlcfg_int.h"
 
 #include <errno.h>
@@ -245,14 +246,8 @@ static int add_vif(struct xlcfg *x, const char *s, struct err *e)
         if (!*word)
             continue;
         if (has_prefix(&v, "mac=")) {
-            unsigned b[6];
-            int n = 0;
-            if (sscanf(v, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
-                       &n) != 6 ||
-                v[n] || b[0] & 1)
+            if (!ap_hex(v, ":", c.mac, sizeof(c.mac)) || c.mac[0] & 1)
                 return xl_bad(x, e, "vif: \"%s\" is no address of a card", v);
-            for (unsigned i = 0; i < 6; i++)
-                c.mac[i] = (u8)b[i];
         } else if (has_prefix(&v, "model=")) {
             if (!strcmp(v, "e1000"))
                 strcpy(c.model, "e1000");

@@ -6,6 +6,7 @@
 #include "appliance/appliance_int.h"
 #include "appliance/xlcfg.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Is the first word that is no comment a key of these, with '=' behind? */
@@ -40,7 +41,14 @@ static void take_note(void *opaque, const char *line)
 
 static int xlcfg_row_read(struct appliance *a, struct err *e)
 {
-    return xlcfg_read(&a->xl, a->path, a->m, a->run, take_note, a, e);
+    char *text;
+    size_t len;
+    int r = ap_slurp(a, a->path, &text, &len, e);
+
+    if (!r)
+        r = xlcfg_parse(&a->xl, a->path, text, len, a->m, a->run, take_note, a, e);
+    free(text);
+    return r;
 }
 
 const struct appliance_format appliance_xlcfg = {

@@ -138,6 +138,15 @@ static void test_report(void **state)
     assert_null(strstr(text, "\xc2\x9b"));
     assert_null(strstr(k.said, "\xc2\x9b"));
     free(text);
+    /* Sizes that a person reads. */
+    kit_file(&k, "box.xml", "<domain type='kvm'><memory unit='TiB'>1</memory></domain>");
+    kit_good(&k, "box.xml");
+    f = open_memstream(&text, &len);
+    assert_non_null(f);
+    appliance_print(k.a, &k.m, f);
+    fclose(f);
+    assert_non_null(strstr(text, " 1.0 TiB\n"));
+    free(text);
     kit_close(&k);
 }
 

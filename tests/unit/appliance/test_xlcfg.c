@@ -175,6 +175,8 @@ static void test_errors(void **state)
         {"= 4", "neither a key"},
         {"a = 1 2", "something behind"},
         {"uuid = '1234'", "is none"},
+        {"uuid = '11223344-5566-7788-99aa-bbccddeeff00x'", "is none"},
+        {"vif = [ 'mac=00:16:3e:00:00:-1' ]", "no address"},
         {"boot = 'cc'", "no order"},
         {"viridian = 'yes'", "is no number"},
     };
