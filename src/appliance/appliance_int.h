@@ -155,7 +155,7 @@ int ap_hyperv_drive(struct appliance *a, struct ap_drive *d, const char *name, s
 int ap_manifest_parse(struct appliance *a, const char *label, const char *text, size_t len,
                       struct err *e);
 /* The file `name` has these bytes at path (or tar://). */
-int ap_manifest_file(struct appliance *a, const char *name, const char *path, struct err *e);
+void ap_manifest_file(struct appliance *a, const char *name, const char *path);
 int ap_manifest_check(struct appliance *a, const char *stamp, appliance_tick *tick, void *opaque,
                       struct err *e);
 void ap_manifest_free(struct ap_manifest *m);

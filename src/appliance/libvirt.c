@@ -33,7 +33,7 @@ static bool scaled(const char *quantity, const char *unit, u64 *bytes)
         factor = 1;
     } else if (unit) {
         letter = strchr(letters, *unit & ~0x20);
-        if (!letter || !*unit)
+        if (!letter || !*letter)
             return false;
         if (unit[1] && !ap_same(unit + 1, "iB")) {
             if (!ap_same(unit + 1, "B"))

@@ -106,7 +106,7 @@ int ap_manifest_parse(struct appliance *a, const char *label, const char *text, 
     return r;
 }
 
-int ap_manifest_file(struct appliance *a, const char *name, const char *path, struct err *e)
+void ap_manifest_file(struct appliance *a, const char *name, const char *path)
 {
     struct ap_manifest *m = a->manifest;
     bool found = false;
@@ -118,7 +118,6 @@ int ap_manifest_file(struct appliance *a, const char *name, const char *path, st
         }
     if (m && !found)
         ap_note(a, "%s is not in the manifest", name);
-    return 0;
 }
 
 /* ----------------------------------------------------------------- checking -- */

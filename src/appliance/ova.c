@@ -83,7 +83,7 @@ static int read_members(struct ovf *o, const struct members *s, struct err *e)
         return r;
     r = slurp_member(o, s->ovf, &path, &text, &len, e);
     if (!r)
-        r = ap_manifest_file(a, s->ovf, path, e);
+        ap_manifest_file(a, s->ovf, path);
     free(a->label);
     a->label = strdup(label);
     if (!a->label)
@@ -98,11 +98,13 @@ static int ova_read(struct appliance *a, struct err *e)
 {
     struct disk_options opt = {.readonly = true, .no_lock = true, .no_uring = true};
     struct members *s = calloc(1, sizeof(*s));
-    char *real = realpath(a->path, NULL);
+    char *real = realpath(a->path, NULL); /* last: errno is its own */
     struct ovf o = {.a = a};
     struct file *f;
-    int r = s && real ? 0 : ap_nomem(a, e);
+    int r = real ? 0 : err_set(e, errno, "%s: %s", a->path, strerror(errno));
 
+    if (!r && !s)
+        r = ap_nomem(a, e);
     if (!r)
         o.archive = ap_keep(a, real, strlen(real));
     if (!r && !o.archive)

@@ -98,17 +98,18 @@ static const char *decoded(struct appliance *a, const char *href)
     return out;
 }
 
+static int locate(struct ovf *o, const char *name, const char **path, struct err *e)
+{
+    return o->archive ? locate_in_archive(o, name, path, e) : ap_file(o->a, name, path, e);
+}
+
 int ovf_locate(struct ovf *o, const char *href, const char **path, struct err *e)
 {
     const char *other = strchr(href, '%') ? decoded(o->a, href) : NULL;
-    struct err own = {0};
-    int (*locate)(struct ovf *, const char *, const char **, struct err *) = locate_in_archive;
 
     if (strstr(href, "://") && strncasecmp(href, "file://", 7))
         return ap_bad(o->a, e, "%.200s is not in the package: it must be fetched first", href);
-    if (other && !(o->archive ? locate(o, other, path, &own) : ap_file(o->a, other, path, &own)))
-        return 0;
-    return o->archive ? locate(o, href, path, e) : ap_file(o->a, href, path, e);
+    return other && !locate(o, other, path, NULL) ? 0 : locate(o, href, path, e);
 }
 
 static const struct xml *by_id(const struct xml *section, const char *element, const char *attr,
@@ -156,7 +157,8 @@ static int find_file(struct ovf *o, const char *id, const char **path, struct er
                           (unsigned long long)size, (unsigned long long)want);
     }
     a->line = line;
-    return ap_manifest_file(a, href, *path, e);
+    ap_manifest_file(a, href, *path);
+    return 0;
 }
 
 static int find_disk(struct ovf *o, const char *id, struct ap_drive *d, struct err *e)
@@ -321,7 +323,9 @@ static int read_manifest(struct appliance *a, struct err *e)
     if (!r)
         r = ap_manifest_parse(a, label, text, len, e);
     free(text);
-    return r ? r : ap_manifest_file(a, a->path + folder, a->path, e);
+    if (!r)
+        ap_manifest_file(a, a->path + folder, a->path);
+    return r;
 }
 
 static int ovf_read(struct appliance *a, struct err *e)

@@ -85,8 +85,10 @@ static int keep_disk(struct appliance *a, const struct ap_drive *d, const char *
         return 0;
     if (access(path, F_OK))
         r = disk_create("qcow2", &(struct disk_create){.path = path, .size = d->fresh}, e);
-    if (r)
+    if (r) {
+        unlink(path); /* a part of one would be taken for the disk next time */
         return r;
+    }
     free((char *)c->path);
     c->path = strdup(path);
     c->format = "qcow2";

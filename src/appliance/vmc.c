@@ -35,10 +35,11 @@ static u64 id_of(const struct xml *x)
 
 static int add_drive(struct appliance *a, const struct xml *x, struct ap_drive d, struct err *e)
 {
-    const char *name = path_of(a, x);
+    const char *name;
     u64 type;
 
     a->line = x->line;
+    name = path_of(a, x);
     d.place += (unsigned)id_of(x);
     if (!ap_number(xml_text(x, "drive_type"), &type))
         return 0;

@@ -221,7 +221,9 @@ static int xva_read(struct appliance *a, struct err *e)
     struct xml_doc *doc = NULL;
     char *url = x.archive ? tar_url(x.archive, "ova.xml", 0) : NULL, *text = NULL;
     size_t len;
-    int r = url ? ap_slurp(a, url, &text, &len, e) : ap_nomem(a, e);
+    int r = url         ? ap_slurp(a, url, &text, &len, e)
+            : x.archive ? ap_nomem(a, e)
+                        : err_set(e, errno, "%s: %s", a->path, strerror(errno));
 
     if (!r && xml_parse(&doc, text, len, NULL, e))
         r = err_prefix(e, "%s: ova.xml", a->label);

@@ -101,6 +101,7 @@ static void test_wrong(void **state)
     kit_open(&k);
     kit_bad(&k, "d.xml", DOMAIN("<memory unit='bushel'>1</memory>"), "memory of \"1\" is no size");
     kit_bad(&k, "d.xml", DOMAIN("<memory unit='TiB'>16777216</memory>"), "is no size");
+    kit_bad(&k, "d.xml", DOMAIN("<memory unit=' '>1</memory>"), "is no size");
     kit_bad(&k, "d.xml", DOMAIN("<vcpu>many</vcpu>"), "vcpu \"many\"");
     kit_bad(&k, "d.xml", DOMAIN("<uuid>7</uuid>"), "is no UUID");
     kit_bad(&k, "d.xml", DOMAIN("<os><type arch='aarch64'>hvm</type></os>"),
