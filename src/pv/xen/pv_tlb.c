@@ -89,18 +89,16 @@ void pv_forget(struct xen_pv *pv, const struct pv_page *p)
 
 /* ---------------------------------------------------------------- changes -- */
 
-/* 2^shift bytes at `region`, or all: RING3_OFTEN. */
+/* 2^shift bytes at `region`, GONE, or all: RING3_OFTEN. */
 static void tell(struct xen_pv *pv, u64 region, unsigned shift)
 {
     for (unsigned i = 0; i < pv->x->nvcpus; i++) {
         struct pv_vcpu *v = &pv->vcpu[i];
         if (!is_own(v)) {
-            if (region == RING3_OFTEN)
-                v->nstale = PV_STALE_MAX + 1;
-            else if (v->nstale < PV_STALE_MAX)
+            if (region != RING3_OFTEN && v->nstale < PV_STALE_MAX)
                 v->stale[v->nstale++] = region | shift;
             else
-                v->nstale = PV_STALE_MAX + 1;
+                v->nstale = PV_STALE_MAX + 1; /* more than are remembered: all */
         } else if (v->c && region == RING3_OFTEN) {
             mmu_flush(v->c, true);
         } else if (v->c) {
