@@ -467,7 +467,10 @@ bool gen_insn(struct trans *t, struct tinsn *ti)
     case OP_scas:
         return gen_string(t, ti);
     case OP_fwait:
-        return t->key & KEY_VEC;
+        if (!(t->key & KEY_VEC))
+            return false;
+        need_vec(t, ti); /* with exceptions unmasked it is the interpreter's */
+        return true;
     case OP_inc:
     case OP_dec:
         if (!t->code64 && !i->has_modrm) {
