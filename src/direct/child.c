@@ -28,17 +28,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, STUB_CODE = PAGE, STUB_DATA = 8 * PAGE };
-_Static_assert(CHILD_OPS * sizeof(struct child_op) <= STUB_DATA, "the list has room");
+enum { PAGE = 4096, STUB_CODE = PAGE, STUB_DATA = 8 * PAGE, STUB_FLAGS = STUB_DATA - 8 };
+_Static_assert(CHILD_OPS * sizeof(struct child_op) <= STUB_FLAGS, "the list has room");
 
 /* Where pages of a guest's programs are not: between a program and its libraries.  Drawn by lot. */
 #define STUB_LOW  0x100000000000ull
 #define STUB_HIGH 0x500000000000ull
 
-/* rbx = list, r12 = how many.  Stops at int3: all are done if r12 is 0. */
+/* rbx = list, r12 = how many, rsp = flags that hide what the program has left (NT and ID are not to
+ * be had by ptrace).  Stops at int3: all are done if r12 is 0. */
 extern const u8 direct_stub[], direct_stub_end[];
 asm(".pushsection .rodata\n"
     "direct_stub:\n"
+    "   popfq\n"
+    "   test %r12, %r12\n"
+    "   jz 2f\n"
     "1: mov (%rbx), %rax\n"
     "   mov 8(%rbx), %rdi\n"
     "   mov 16(%rbx), %rsi\n"
@@ -82,7 +86,7 @@ static long leave_rseq(void)
 
 /* The copy's last steps as one of this program; a failure shows as an end instead of the stub's
  * stop. */
-static _Noreturn void become(const struct child *ch, int stub_fd)
+static _Noreturn void become(const struct child *ch, int stub_fd, pid_t parent)
 {
     const struct sock_fprog prog = {ARRAY_SIZE(filter), (struct sock_filter *)filter};
     u64 data = ch->stub + STUB_CODE;
@@ -91,6 +95,7 @@ static _Noreturn void become(const struct child *ch, int stub_fd)
     sigemptyset(&none);
     if (leave_rseq() || syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(u64)) ||
         syscall(SYS_setsid) < 0 || syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) ||
+        syscall(SYS_getppid) != parent || /* too late for that: it has gone already */
         syscall(SYS_prctl, PR_SET_NAME, "wirt-guest", 0, 0, 0) ||
         syscall(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) ||
         syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
@@ -104,7 +109,10 @@ static _Noreturn void become(const struct child *ch, int stub_fd)
         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog))
         syscall(SYS_exit_group, 1);
     register u64 count asm("r12") = ch->nops;
-    asm volatile("jmp *%0" : : "r"(ch->stub), "b"(data), "r"(count) : "memory");
+    asm volatile("mov %3, %%rsp; jmp *%0"
+                 :
+                 : "r"(ch->stub), "b"(data), "r"(count), "r"(data + STUB_FLAGS)
+                 : "memory");
     __builtin_unreachable();
 }
 
@@ -121,6 +129,7 @@ static int stub_open(struct child *ch)
     if (list == MAP_FAILED)
         goto failed;
     ch->ops = list;
+    le64_put((u8 *)list + STUB_FLAGS, FLAG_1);
     return fd;
 failed:;
     int r = -errno;
@@ -202,9 +211,9 @@ int child_start(struct child *ch, int ram_fd)
     op_add(ch, SYS_munmap, 0, ch->stub);
     op_add(ch, SYS_munmap, ch->stub + ch->stub_len, CHILD_TOP - ch->stub - ch->stub_len);
     /* no handlers of ours between: this is a thread among others, and they hold locks */
-    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    pid_t parent = getpid(), pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (pid == 0)
-        become(ch, fd);
+        become(ch, fd, parent);
     int r = pid < 0 ? -errno : 0;
     close(fd);
     if (r) {
@@ -248,15 +257,17 @@ bool child_apply(struct child *ch)
         .rip = ch->stub,
         .rbx = ch->stub + STUB_CODE,
         .r12 = ch->nops,
+        .rsp = ch->stub + STUB_CODE + STUB_FLAGS,
         .cs = 0x33,
         .ss = 0x2b,
         .eflags = FLAG_IF | FLAG_1,
         .orig_rax = UINT64_MAX,
     };
 
-    if (!ch->nops)
+    if (!ch->nops && !ch->flags_left)
         return true;
     ch->nops = 0;
+    ch->flags_left = false;
     return !ptrace(PTRACE_SETREGS, ch->pid, 0, &r) && !ptrace(PTRACE_CONT, ch->pid, 0, 0) &&
            stub_stops(ch);
 }
@@ -267,11 +278,13 @@ bool child_run(struct child *ch, struct user_regs_struct *regs, enum child_stop 
     int status;
 
     regs->orig_rax = UINT64_MAX;
+    regs->eflags &= ~(u64)FLAG_RF; /* which a fault leaves, and which lets it pass a stop */
     if (ptrace(PTRACE_SETREGS, ch->pid, 0, regs) || ptrace(PTRACE_SYSEMU, ch->pid, 0, 0))
         return false;
     *why = CHILD_GONE;
     if (!wait_stop(ch, &status) || ptrace(PTRACE_GETREGS, ch->pid, 0, regs))
         return true;
+    ch->flags_left |= !!(regs->eflags & (FLAG_NT | FLAG_ID));
     if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
         *why = CHILD_SYSCALL;
         regs->rax = regs->orig_rax;
@@ -305,6 +318,8 @@ bool child_stop_at(struct child *ch, const u64 addr[4])
     return debug_register(ch, 7, dr7);
 }
 
+/* What a guest's processor has of MXCSR: not AMD's bit 17, which programs may set all the same. */
+enum { MXCSR_BITS = 0xffff };
 enum { XSTATE_BV = 512, XSTATE_HEADER = 64, SW_RESERVED = 464 };
 
 /* Lays x out as the process's area has it, which is the same but for what is not the guest's; SDM
@@ -345,6 +360,7 @@ bool child_get_vectors(struct child *ch, struct xsave_area *x)
     u32 mask = x->mxcsr_mask;
     memcpy(x, ch->xstate, offsetof(struct xsave_area, rsvd1));
     x->mxcsr_mask = mask;
+    x->mxcsr &= MXCSR_BITS;
     x->fop = 0;
     x->fip = x->fdp = 0;
     if (ch->xstate_len >= sizeof(*x))

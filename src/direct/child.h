@@ -23,6 +23,11 @@
 #include <sys/user.h>
 #include <time.h>
 
+/* <sys/user.h> has macros of the names that core/mem.h has, and one is another value. */
+#undef PAGE_SHIFT
+#undef PAGE_SIZE
+#undef PAGE_MASK
+
 enum { CHILD_OPS = 512, CHILD_XSTATE_MAX = 16 << 10 };
 
 /* The end of the addresses that a process can map, as Linux has it. */
@@ -44,7 +49,8 @@ struct child {
     u8 *xstate, *xstate_seen; /* xstate_len bytes; what the process has, if `seen` */
     size_t xstate_len;
     bool seen;
-    u64 stops[4]; /* child_stop_at() */
+    u64 stops[4];    /* child_stop_at() */
+    bool flags_left; /* the program has set NT or ID */
 };
 
 enum child_stop {

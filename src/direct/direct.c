@@ -37,6 +37,8 @@ enum { USER_CS = 0x33, USER_SS = 0x2b };
 
 /* Of a program's own doing, and to be had by ptrace(2). */
 #define PROGRAM_FLAGS (FLAGS_ARITH | FLAG_DF | FLAG_AC | FLAG_TF)
+/* Of a program's own doing, but not to be given to a process: child_apply() takes them away. */
+#define STICKY_FLAGS (FLAG_NT | FLAG_ID)
 /* Those that a process has not got, or that it would be stopped by. */
 #define BAD_FLAGS                                                                                  \
     (FLAG_TF | FLAG_RF | FLAG_NT | FLAG_IOPL | FLAG_VM | FLAG_VIF | FLAG_VIP | FLAG_ID)
@@ -108,10 +110,10 @@ static void hook_flush(struct mmu_shadow *h, bool others)
 static void hook_flush_page(struct mmu_shadow *h, u64 lin)
 {
     struct direct *d = (struct direct *)h;
-    struct shadow *s = find(d, loaded_pcid(d->c));
 
-    if (s)
-        shadow_flush_page(s, lin);
+    for (unsigned i = 0; i < SPACES; i++) /* a global page may be in all */
+        if (d->space[i].valid)
+            shadow_flush_page(&d->space[i], lin);
 }
 
 static void hook_drop_pcid(struct mmu_shadow *h, u16 pcid)
@@ -331,6 +333,7 @@ static bool fits(const struct direct *d)
     return s->seg[CS].sel == USER_CS && s->seg[SS].sel == USER_SS && !s->seg[DS].sel &&
            !s->seg[ES].sel && !s->seg[FS].sel && !s->seg[GS].sel && c->cpl == 3 &&
            (s->rflags & (FLAG_IF | BAD_FLAGS)) == FLAG_IF && (s->cr4 & CR4_FSGSBASE) &&
+           (s->efer & EFER_SCE) && /* SYSCALL has written RCX and R11 */
            !cpu_must_step(c) && !c->debug && !c->log && !cpu_ring3(c) && m->shared && !m->lazy;
 }
 
@@ -398,9 +401,23 @@ static void registers_in(struct cpu_state *s, const struct user_regs_struct *r)
 
     memcpy(s->gpr, gpr, sizeof(gpr));
     s->rip = r->rip;
-    s->rflags = (s->rflags & ~(u64)PROGRAM_FLAGS) | (r->eflags & PROGRAM_FLAGS);
+    s->rflags &= ~(u64)(PROGRAM_FLAGS | STICKY_FLAGS);
+    s->rflags |= r->eflags & (PROGRAM_FLAGS | STICKY_FLAGS);
     s->seg[FS].base = r->fs_base;
     s->seg[GS].base = r->gs_base;
+}
+
+/* What a far jump checks that the host has checked by its own table. */
+static void load_code_segment(struct cpu *c, u16 sel)
+{
+    u64 lin, desc = desc_read(c, sel, EXC_GP, &lin);
+    unsigned type = desc >> 40 & 0x1f, conforming = type & 4;
+
+    if ((type & 0x18) != 0x18 || (!conforming && desc_dpl(desc) != 3) || (desc >> 53 & 3) == 3)
+        cpu_gp(c, sel & ~3u);
+    if (!(desc >> 47 & 1))
+        cpu_raise(c, EXC_NP, sel & ~3u);
+    c->s.seg[CS] = desc_segment(desc, sel);
 }
 
 /* A program that loads segment registers had them from the host's table; what the guest's own says
@@ -408,13 +425,13 @@ static void registers_in(struct cpu_state *s, const struct user_regs_struct *r)
 catches_exceptions static void load_segments(struct cpu *c, const struct user_regs_struct *r)
 {
     void *outer[5];
-    u64 desc, lin, fs = r->fs_base, gs = r->gs_base;
+    u64 fs = r->fs_base, gs = r->gs_base;
 
     memcpy(outer, c->unwind, sizeof(outer));
     c->next_rip = c->s.rip;
     if (!__builtin_setjmp(c->unwind)) {
-        if (r->cs != USER_CS && desc_try(c, (u16)r->cs, &desc, &lin))
-            c->s.seg[CS] = desc_segment(desc, (u16)r->cs);
+        if (r->cs != USER_CS)
+            load_code_segment(c, (u16)r->cs);
         seg_load(c, DS, (u16)r->ds);
         seg_load(c, ES, (u16)r->es);
         seg_load(c, FS, (u16)r->fs);
@@ -449,7 +466,10 @@ static void trap_back(struct direct *d, struct user_regs_struct *r, int code)
     if (!p && mmu_fill(d->c, r->rip - 1, TLB_EXEC))
         p = tlb_lookup(&d->c->tlbs[MMU_USER], r->rip - 1, 1, TLB_EXEC);
     last = p ? *p : 0xcc;
-    r->rip -= last == 0x03 ? 2 : 1;
+    if (code == TRAP_BRKPT) /* INT1, which some hosts stop before */
+        r->rip -= last == 0xf1;
+    else
+        r->rip -= last == 0x03 ? 2 : 1;
 }
 
 /* The old page of time functions, which the host's kernel has answered for, in part. */

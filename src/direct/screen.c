@@ -6,8 +6,14 @@
 
 enum { PAGE = 4096 };
 
-/* What follows 0F, wherever that is: CPUID, SYSENTER, XGETBV, RDRAND, RDSEED and RDPID.  Of the
- * last four, which are told by a third byte, two are enough at the page's end. */
+/* What follows 0F 01: VMCALL, VMFUNC, ENCLU, VMMCALL and RDPRU. */
+static bool asks_hypervisor(u8 b)
+{
+    return b == 0xc1 || b == 0xd4 || b == 0xd7 || b == 0xd9 || b == 0xfd;
+}
+
+/* What follows 0F, wherever that is: CPUID, SYSENTER, XGETBV and its neighbours, RDRAND, RDSEED and
+ * RDPID.  Of those that are told by a third byte two are enough at the page's end. */
 static bool shows_host(const u8 *p, unsigned left)
 {
     switch (left ? p[0] : 0) {
@@ -15,7 +21,7 @@ static bool shows_host(const u8 *p, unsigned left)
     case 0x34:
         return true;
     case 0x01:
-        return left < 2 || p[1] == 0xd0;
+        return left < 2 || p[1] == 0xd0 || asks_hypervisor(p[1]);
     case 0xc7:
         return left < 2 || p[1] >= 0xf0;
     default:
@@ -38,9 +44,19 @@ static bool shows_tables(const u8 *p, unsigned left)
     case 0x02: /* LAR */
     case 0x03: /* LSL */
         return true;
+    case 0xae: /* XSAVE, XSAVEOPT */
+        return (reg == 4 || reg == 6) && !is_reg;
+    case 0xc7: /* XSAVEC */
+        return reg == 4 && !is_reg;
     default:
         return false;
     }
+}
+
+/* INT 4 and INT 0x80, which the host has gates for. */
+static bool is_gate(const u8 *p, unsigned left)
+{
+    return p[0] == 0xcd && left > 1 && (p[1] == 0x04 || p[1] == 0x80);
 }
 
 /* Length of what decodes at p; what does not is taken for one byte. */
@@ -109,8 +125,12 @@ int screen_page(const u8 *page, u16 site[SCREEN_SITES])
     if (shows_host(page, PAGE))
         return -1; /* the page before may end in 0F */
     for (unsigned at = 0; at < PAGE; at++) {
-        if (page[at] != 0x0f || !(shows_host(page + at + 1, PAGE - at - 1) ||
-                                  (shows_tables(page + at, PAGE - at) && is_read(page, at))))
+        const u8 *p = page + at;
+        unsigned left = PAGE - at;
+
+        if (p[0] == 0x0f && shows_host(p + 1, left - 1))
+            return -1; /* a program can do without a breakpoint: IRET with RF, MOV SS before */
+        if (!(shows_tables(p, left) || is_gate(p, left)) || !is_read(page, at))
             continue;
         /* a breakpoint is where the instruction begins */
         if (n == SCREEN_SITES || !at || is_prefix(page[at - 1]))

@@ -3,17 +3,19 @@
  * Which pages of code may run on the host's processor as they are.
  *
  * Ring 3 has a few instructions that a processor does not trap and that show the host instead of
- * the guest: CPUID, XGETBV, RDPID, RDRAND and RDSEED (which a guest's processor may lack), SLDT,
- * STR, SGDT, SIDT, SMSW, LAR, LSL, VERR and VERW; and SYSENTER, which loses its place.  RDTSC and
- * RDTSCP trap (PR_SET_TSC).
+ * the guest.  RDTSC and RDTSCP trap (PR_SET_TSC).
  *
- * CPUID, XGETBV, RDPID, RDRAND, RDSEED and SYSENTER are found wherever their bytes are, in the
- * middle of other instructions too: a guest that looks for the host's properties does not get at
- * them.  The bytes of the others are frequent in constants, and what they show is little and
- * nobody's secret, so they count where code that is read from somewhat earlier comes to them.
+ * CPUID, XGETBV, RDPID, RDPRU, RDRAND and RDSEED (which a guest's processor may lack); VMCALL,
+ * VMMCALL and VMFUNC, by which a host that is a guest itself asks its own; ENCLU; and SYSENTER,
+ * which loses its place: a page with their bytes is not executed, in the middle of other
+ * instructions too.  A breakpoint would not do: it does not come behind MOV SS, nor when IRET has
+ * set RF.
  *
- * A page may be executed for all that if there are few such places, and each gets one of the four
- * breakpoints that a processor has.
+ * SLDT, STR, SGDT, SIDT, SMSW, LAR, LSL, VERR and VERW show little that is nobody's secret, XSAVE
+ * and its kind save state that the guest's processor has not got, INT 4 and INT 0x80 have gates on
+ * the host, which lose their place or the upper half of RAX.  Their bytes are frequent in
+ * constants, so they count where code that is read from somewhat earlier comes to them, and each
+ * gets one of the four breakpoints that a processor has.
  */
 #ifndef WIRT_DIRECT_SCREEN_H
 #define WIRT_DIRECT_SCREEN_H

@@ -85,6 +85,7 @@ void shadow_flush(struct shadow *s)
     s->drop_all = true;
     s->child.nops = 0;
     s->used = s->runs = s->nregions = 0;
+    s->large = false;
     memset(s->regions, 0, sizeof(s->regions));
     memset(s->site, 0, sizeof(s->site));
     if (!++s->gen) {
@@ -118,16 +119,29 @@ static void forget(struct shadow *s, struct shadow_page *p)
     p->rights = 0;
 }
 
+/* Any address of a large page stands for all of it, also one that is not mapped here. */
+static bool has_large(const struct shadow *s, u64 region)
+{
+    for (u64 i = 0; s->large && i < REGION; i++) {
+        const struct shadow_page *p = find(s, region + i);
+        if (p && p->rights & MAPPED_LARGE)
+            return true;
+    }
+    return false;
+}
+
 void shadow_flush_page(struct shadow *s, u64 lin)
 {
-    u64 vpage = lin >> PAGE_SHIFT, n = 1;
-    struct shadow_page *p = lin < CHILD_TOP ? find(s, vpage) : NULL;
+    u64 vpage = lin >> PAGE_SHIFT, region = align_down(vpage, REGION), n = 1;
+    struct shadow_page *p;
 
-    if (!p)
+    if (lin >= CHILD_TOP)
         return;
-    if (p->rights & MAPPED_LARGE) {
-        vpage = align_down(vpage, REGION);
+    if (has_large(s, region)) {
+        vpage = region;
         n = REGION;
+    } else if (!find(s, vpage)) {
+        return;
     }
     op_unmap(s, vpage, n);
     for (u64 i = 0; i < n; i++)
@@ -216,6 +230,7 @@ static void enter(struct shadow_owner *o, struct shadow *s, u64 vpage, u64 ram_p
         .vpage_high = (u32)(vpage >> 32) & 7,
         .ram_page = (u32)ram_page & ((1u << 29) - 1),
     };
+    s->large |= rights & MAPPED_LARGE;
     o->ram_bits[ram_page] |= (u8)rights & (MAPPED_W | MAPPED_X | REFUSED);
 }
 
@@ -270,11 +285,19 @@ static enum page_in refuse(struct shadow_owner *o, struct shadow *s, u64 vpage, 
     return PAGE_IN_CODE;
 }
 
+/* In 32-bit code, which a program gets to by a far jump, the host's SYSCALL does not come back to
+ * where it was called: it goes to an address that is the host's. */
+static bool calls_from_32bit(u64 vpage, const u8 *code)
+{
+    return vpage >> (32 - PAGE_SHIFT) == 0 &&
+           (code[0] == 0x05 || memmem(code, PAGE_SIZE, "\x0f\x05", 2));
+}
+
 /* Places where the page must stop get what is free of the processor's breakpoints. */
 static bool place_sites(struct shadow *s, u64 vpage, const u8 *code)
 {
     u16 off[SCREEN_SITES];
-    int n = screen_page(code, off);
+    int n = calls_from_32bit(vpage, code) ? -1 : screen_page(code, off);
 
     for (unsigned i = 0; i < SCREEN_SITES && n > 0; i++)
         if (!s->site[i])
@@ -321,12 +344,20 @@ static enum page_in map_data(struct shadow_owner *o, struct shadow *s, u64 vpage
     return p ? PAGE_IN_DONE : PAGE_IN_SOFT;
 }
 
+/* May the instruction that begins at rip reach over into the page at lin?  Then this is no access
+ * of data, as far as anybody knows. */
+static bool reaches_over(u64 rip, u64 lin)
+{
+    return !(lin & PAGE_MASK) && rip < lin && lin - rip < INSN_MAX;
+}
+
 enum page_in shadow_page_in(struct shadow_owner *o, struct shadow *s, u64 lin, u64 rip)
 {
     u64 vpage = lin >> PAGE_SHIFT, stub = s->child.stub;
     enum { LOWEST = 64 << 10 }; /* vm.mmap_min_addr */
 
-    if (lin >= CHILD_TOP || lin < LOWEST || lin - stub < s->child.stub_len)
+    if (lin >= CHILD_TOP || lin < LOWEST || lin - stub < s->child.stub_len ||
+        reaches_over(rip, lin))
         return PAGE_IN_SOFT;
     if (s->used + REGION > SHADOW_MAX || s->runs + REGION > SHADOW_RUNS_MAX)
         shadow_flush(s);

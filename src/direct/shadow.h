@@ -27,6 +27,7 @@ struct shadow {
     bool drop_all; /* what the process has mapped is to go before anything else */
     u32 turn;      /* when it was used last */
     u32 gen;       /* of the entries that count */
+    bool large;    /* some are MAPPED_LARGE */
     u32 used, runs;
     struct shadow_page {
         u32 gen;

@@ -2,7 +2,8 @@
 /*
  * Runs a flat guest (rom.inc) on an engine: guest_run ENGINE[,ENGINE] IMAGE [--trace=LIST].  With
  * two engines the machine goes from one to the other with each line.  The engine `direct` is soft
- * with all programs on the host's processor.
+ * with all programs on the host's processor; `direct=N`: and at least N times they must have run
+ * there.
  *
  * The board is as small as can be: 16 MiB of RAM, the 64 KiB image below 1 MiB and below 4 GiB, a
  * console on port 0xE9, the exit ports 0x501 and 0xF4.  Passes when the guest reports no failure
@@ -35,6 +36,7 @@ struct board {
     const struct engine_ops *engine[2]; /* [1] NULL: one all the time */
     unsigned swaps;
     bool direct;
+    u64 runs_wanted; /* directly */
     u8 tpr;
 };
 
@@ -161,8 +163,9 @@ static const struct engine_ops *find_engine(const char *name, size_t len)
 
 static bool find_engines(struct board *b, const char *names)
 {
-    if (!strcmp(names, "direct")) {
+    if (!strncmp(names, "direct", 6)) {
         b->direct = true;
+        b->runs_wanted = names[6] == '=' ? strtoull(names + 7, NULL, 10) : 0;
         names = "soft";
     }
     const char *comma = strchr(names, ',');
@@ -211,6 +214,26 @@ static bool run(struct board *b, u64 limit_s)
     return end == VM_DEBUG && b->vm.exit_code == 1 && b->passed && !b->failed;
 }
 
+/* A program that never ran directly would pass for nothing. */
+static bool ran_directly(struct board *b)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+
+    if (!f)
+        abort();
+    b->vm.engine->print_stats(b->vm.e, f);
+    fclose(f);
+    char *end = strstr(text, "times a program ran directly"), *line = end;
+    while (line && line > text && line[-1] != '\n')
+        line--;
+    u64 runs = line ? strtoull(line, NULL, 10) : 0;
+    printf("%llu turns of programs on the host's processor\n", (unsigned long long)runs);
+    free(text);
+    return runs >= b->runs_wanted;
+}
+
 int main(int argc, char **argv)
 {
     struct board *b = calloc(1, sizeof(*b));
@@ -233,6 +256,8 @@ int main(int argc, char **argv)
         return 2;
     }
     bool ok = run(b, *trial.why ? TIME_LIMIT_POOR_S : TIME_LIMIT_S);
+    if (b->direct)
+        ok &= ran_directly(b);
     if (trial.exists)
         b->vm.engine->print_stats(b->vm.e, stdout);
     vm_destroy(&b->vm);
