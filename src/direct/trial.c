@@ -30,8 +30,7 @@ static const char *run_turns(struct child *ch, struct direct_trial *t)
     siginfo_t info;
 
     ch->ops[ch->nops++] = (struct child_op){
-        SYS_mmap,
-        {CODE, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, (u64)ch->ram_fd, 0}};
+        SYS_mmap, {CODE, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, (u64)ch->ram_fd, 0}};
     if (!child_apply(ch))
         return "its process cannot map memory";
     for (unsigned i = 0; i < TURNS; i++) {
@@ -58,8 +57,8 @@ void direct_trial(struct direct_trial *t)
         snprintf(t->why, sizeof(t->why), "memfd_create: %s", strerror(errno));
     } else {
         int r = child_start(&ch, fd);
-        const char *why = r ? "no process to trace can be made (ptrace, seccomp, pidfd)"
-                            : run_turns(&ch, t);
+        const char *why =
+            r ? "no process to trace can be made (ptrace, seccomp, pidfd)" : run_turns(&ch, t);
         if (why)
             snprintf(t->why, sizeof(t->why), "%s", why);
     }
