@@ -51,15 +51,18 @@ void ap_note(struct appliance *a, const char *fmt, ...)
     if (n < (int)sizeof(line))
         vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
     va_end(ap);
-    ap_note_line(a, line);
+    ap_note_line(a, err_plain(line));
 }
 
-void ap_note_line(struct appliance *a, char *line)
+void ap_note_line(struct appliance *a, const char *line)
 {
+    if (a->nnotes == AP_NOTES_MAX)
+        line = "and more, which is not said";
+    if (a->nnotes++ > AP_NOTES_MAX)
+        return;
     size_t n = strlen(line);
     char *more = realloc(a->notes, a->notes_len + n + 2);
 
-    err_plain(line);
     if (a->o.say)
         a->o.say(a->o.opaque, line);
     if (!more)

@@ -12,6 +12,7 @@
 
 enum {
     AP_DRIVES_MAX = 64,
+    AP_NOTES_MAX = 1000,
     AP_TEXT_MAX = 16 << 20, /* bytes of a description */
     AP_HEAD = 64 << 10,     /* of them that probing sees */
 };
@@ -59,6 +60,7 @@ struct appliance {
     int fresh_fd[AP_DRIVES_MAX]; /* disks that are thrown away, -1 = none */
     char *notes;                 /* lines, each with its newline */
     size_t notes_len;
+    unsigned nnotes;
     struct ap_manifest *manifest; /* manifest.c; NULL = none */
     struct xlcfg *xl;             /* xlcfg.h's, NULL = none */
 };
@@ -94,7 +96,7 @@ char *ap_print(struct appliance *a, const char *fmt, ...) printf_like(2, 3);
 int ap_nomem(struct appliance *a, struct err *e);
 /* Something done in another way, or not at all. */
 void ap_note(struct appliance *a, const char *fmt, ...) printf_like(2, 3);
-void ap_note_line(struct appliance *a, char *line); /* a whole one; cleans it */
+void ap_note_line(struct appliance *a, const char *line); /* a whole one, err_plain() already */
 /* -EINVAL with file and line. */
 int ap_bad(struct appliance *a, struct err *e, const char *fmt, ...) printf_like(3, 4);
 /* The whole of a file, at most AP_TEXT_MAX bytes, with a zero behind it; malloc'ed. */

@@ -32,11 +32,7 @@ static int xlcfg_probe(const struct ap_probe *p, struct err *e)
 
 static void take_note(void *opaque, const char *line)
 {
-    struct appliance *a = opaque;
-    char *copy = ap_keep(a, line, strlen(line));
-
-    if (copy)
-        ap_note_line(a, copy);
+    ap_note_line(opaque, line);
 }
 
 static int xlcfg_row_read(struct appliance *a, struct err *e)

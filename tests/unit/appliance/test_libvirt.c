@@ -151,9 +151,41 @@ static void test_report(void **state)
     kit_close(&k);
 }
 
+/* A description that is all notes does not fill the memory. */
+static void test_many_notes(void **state)
+{
+    struct kit k;
+    char *text = NULL;
+    size_t len;
+    unsigned lines = 0;
+
+    kit_open(&k);
+    FILE *f = open_memstream(&text, &len);
+    assert_non_null(f);
+    fputs("<domain type='kvm'><devices>", f);
+    for (unsigned i = 0; i < 3000; i++)
+        fputs("<interface type='user'/>", f);
+    fputs("</devices></domain>", f);
+    fclose(f);
+    kit_file(&k, "many.xml", text);
+    free(text);
+    kit_good(&k, "many.xml");
+    f = open_memstream(&text, &len);
+    assert_non_null(f);
+    appliance_print(k.a, &k.m, f);
+    fclose(f);
+    for (const char *p = strstr(text, "done in another way"); p && *p; p++)
+        lines += *p == '\n';
+    assert_int_equal(lines, 1 + 1000 + 1);
+    assert_non_null(strstr(text, "  and more, which is not said\n"));
+    free(text);
+    kit_close(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_qemu), cmocka_unit_test(test_xen),
-                                       cmocka_unit_test(test_wrong), cmocka_unit_test(test_report)};
+                                       cmocka_unit_test(test_wrong), cmocka_unit_test(test_report),
+                                       cmocka_unit_test(test_many_notes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
