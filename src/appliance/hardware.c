@@ -39,33 +39,37 @@ static const struct {
 
 /* -------------------------------------------------------------- what it is called -- */
 
+/* How many of the first `most` bytes of s are whole letters of UTF-8. */
+static size_t whole_letters(const char *s, size_t most)
+{
+    size_t n = strnlen(s, most + 1);
+
+    if (n <= most)
+        return n;
+    for (n = most; n && (s[n] & 0xc0) == 0x80;)
+        n--;
+    return n;
+}
+
 void ap_name(struct appliance *a, const char *name)
 {
-    char out[NAME_MAX_LEN + 1];
-    size_t n = 0;
+    size_t n = name ? whole_letters(name, NAME_MAX_LEN) : 0;
+    char *kept = n ? ap_keep(a, name, n) : NULL;
 
-    for (; name && *name && n < NAME_MAX_LEN; name++, n++) {
-        bool ok = *name != '/' && (*name != '.' || n) && !iscntrl((unsigned char)*name);
-        out[n] = ok ? *name : '-';
-    }
-    if (name && (*name & 0xc0) == 0x80) { /* no half of a letter */
-        while (n && (out[n - 1] & 0xc0) == 0x80)
-            n--;
-        n -= n > 0;
-    }
-    out[n] = 0;
-    const char *kept = n ? ap_keep(a, out, n) : NULL;
-    if (kept) {
-        a->m->name = kept;
-        a->run->have_name = true;
-    }
+    if (!kept)
+        return;
+    for (char *p = kept; *p; p++)
+        if (*p == '/' || (*p == '.' && p == kept) || iscntrl((unsigned char)*p))
+            *p = '-';
+    a->m->name = kept;
+    a->run->have_name = true;
 }
 
 void ap_system(struct appliance *a, const char *system)
 {
     if (!system || !*system)
         return;
-    a->system = ap_keep(a, system, min(strlen(system), (size_t)100));
+    a->system = ap_keep(a, system, whole_letters(system, 100));
     if (strcasestr(system, "windows") || !strncasecmp(system, "win", 3))
         a->m->rtc = RTC_LOCALTIME;
 }
