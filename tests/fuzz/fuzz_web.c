@@ -43,7 +43,7 @@ static void start(void)
     static const struct input_sink sink;
     char path[] = "/tmp/wirt-fuzz-web-XXXXXX", url[WEB_URL_MAX];
     static struct web_machine m;
-    struct web_config c = {.address = "127.0.0.1"};
+    struct web_config c = {.at.address = "127.0.0.1"};
     pthread_t thread;
     int fd = mkstemp(path);
     m = (struct web_machine){.loop = loop_new(NULL), .display = &display, .press = press};
@@ -56,8 +56,8 @@ static void start(void)
     BUG_ON(vnc_open(&m.vnc, m.loop, &display, &input, "fuzz", NULL));
     BUG_ON(tap_open(&m.serial, m.loop, NULL, NULL));
     BUG_ON(web_token(token, path, NULL));
-    for (c.port = 20000 + (unsigned)getpid() % 20000; c.port < 65000 && !web; c.port++) {
-        port = c.port;
+    for (c.at.port = 20000 + (unsigned)getpid() % 20000; c.at.port < 65000 && !web; c.at.port++) {
+        port = c.at.port;
         if (web_open(&web, &m, &c, url, NULL) == -ENOTSUP)
             break;
     }
