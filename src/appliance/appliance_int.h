@@ -130,6 +130,9 @@ void ap_system(struct appliance *a, const char *system); /* the guest's; Windows
 int ap_uuid(struct appliance *a, const char *text, struct err *e); /* any form of 32 digits */
 int ap_memory(struct appliance *a, u64 bytes, struct err *e);
 void ap_cpus(struct appliance *a, u64 n);
+/* The same from the text of a field, which is named if it is none; NULL is none. */
+int ap_memory_mib(struct appliance *a, const char *field, const char *mib, struct err *e);
+int ap_cpus_text(struct appliance *a, const char *field, const char *number, struct err *e);
 /* One more thing to boot from: "hd", "cdrom", "floppy", "net" and the like; others are ignored. */
 void ap_boot(struct appliance *a, const char *device);
 int ap_drive(struct appliance *a, const struct ap_drive *d, struct err *e);

@@ -101,6 +101,25 @@ void ap_cpus(struct appliance *a, u64 n)
     a->m->cpus = (unsigned)max(min(n, (u64)CPUS_MAX), (u64)1);
 }
 
+int ap_memory_mib(struct appliance *a, const char *field, const char *mib, struct err *e)
+{
+    u64 n;
+
+    if (!ap_number(mib, &n) || n > MEMORY_MOST / MIB)
+        return ap_bad(a, e, "%s \"%.40s\" is no number of MiB", field, mib ? mib : "");
+    return ap_memory(a, n * MIB, e);
+}
+
+int ap_cpus_text(struct appliance *a, const char *field, const char *number, struct err *e)
+{
+    u64 n;
+
+    if (!ap_number(number, &n) || !n)
+        return ap_bad(a, e, "%s \"%.40s\" is no number of processors", field, number ? number : "");
+    ap_cpus(a, n);
+    return 0;
+}
+
 void ap_boot(struct appliance *a, const char *device)
 {
     static const struct {

@@ -114,22 +114,16 @@ int ap_hyperv(struct appliance *a, const struct xml *c, struct err *e)
     const char *cpus = xml_text(c, "settings/processors/count");
     const char *subtype = xml_text(c, "properties/subtype"), *guid;
     unsigned nic = 0;
-    u64 n;
     int r = 0;
 
     ap_name(a, xml_text(c, "properties/name"));
     if (size) {
         a->line = size->line;
-        if (!ap_number(size->text, &n) || n > 1 << 20)
-            return ap_bad(a, e, "memory of \"%.40s\" MiB", size->text);
-        r = ap_memory(a, n * MIB, e);
+        r = ap_memory_mib(a, "memory/bank/size", size->text, e);
     }
     a->line = 0;
-    if (!r && cpus) {
-        if (!ap_number(cpus, &n) || !n)
-            return ap_bad(a, e, "processors/count \"%.40s\"", cpus);
-        ap_cpus(a, n);
-    }
+    if (!r && cpus)
+        r = ap_cpus_text(a, "processors/count", cpus, e);
     a->efi = subtype && !strcmp(subtype, "1"); /* generation 2 */
     a->m->rtc = RTC_LOCALTIME;
     x = xml_find(c, NULL, "bios_guid");

@@ -58,11 +58,8 @@ static int take_instance(struct appliance *a, const struct xml *x, unsigned *n, 
     if (!strcmp(class, "Msvm_VirtualSystemSettingData") ||
         !strcmp(class, "Msvm_VirtualSystemGlobalSettingData"))
         ap_name(a, property(x, "ElementName"));
-    if (!strcmp(class, "Msvm_MemorySettingData")) {
-        if (!ap_number(quantity, &v) || v > 1 << 20)
-            return ap_bad(a, e, "memory of \"%.40s\" MiB", quantity ? quantity : "");
-        return ap_memory(a, v * MIB, e);
-    }
+    if (!strcmp(class, "Msvm_MemorySettingData"))
+        return ap_memory_mib(a, "VirtualQuantity of memory", quantity, e);
     if (!strcmp(class, "Msvm_ProcessorSettingData") && ap_number(quantity, &v) && v)
         ap_cpus(a, v);
     if (!strcmp(class, "Msvm_ResourceAllocationSettingData") ||

@@ -281,9 +281,7 @@ static int take_domain(struct appliance *a, const struct xml *d, struct err *e)
     if (!r && vcpu) {
         a->line = vcpu->line;
         s = xml_get(vcpu, "current") ? xml_get(vcpu, "current") : vcpu->text;
-        if (!ap_number(s, &n) || !n)
-            return ap_bad(a, e, "vcpu \"%.40s\" is no number", s);
-        ap_cpus(a, n);
+        r = ap_cpus_text(a, "vcpu", s, e);
     }
     if (ap_same(xml_get(xml_child(d, "clock"), "offset"), "localtime"))
         a->m->rtc = RTC_LOCALTIME;

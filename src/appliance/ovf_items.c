@@ -156,11 +156,7 @@ static int add_item(struct ovf *o, const struct xml *x, struct err *e)
 
     switch (type_of(x)) {
     case RT_PROCESSOR:
-        if (!ap_number(quantity, &v) || !v)
-            return ap_bad(a, e, "VirtualQuantity \"%.40s\" of processors",
-                          quantity ? quantity : "");
-        ap_cpus(a, v);
-        return 0;
+        return ap_cpus_text(a, "VirtualQuantity", quantity, e);
     case RT_MEMORY:
         if (!ovf_units(quantity, field(x, "AllocationUnits"), &v))
             return ap_bad(a, e, "VirtualQuantity \"%.40s\" of memory in units \"%.40s\"",

@@ -115,7 +115,6 @@ static int take(struct appliance *a, const struct xml *root, struct err *e)
     const struct xml *h = xml_child(root, "Hardware"), *settings = xml_child(root, "Settings");
     const struct xml *id = xml_child(root, "Identification"), *ram = xml_at(h, "Memory/RAM");
     const struct xml *cpus = xml_at(h, "Cpu/Number");
-    u64 n;
     int r = 0;
 
     if (!h)
@@ -128,15 +127,11 @@ static int take(struct appliance *a, const struct xml *root, struct err *e)
         r = ap_uuid(a, uuid, e);
     if (!r && ram) {
         a->line = ram->line;
-        if (!ap_number(ram->text, &n) || n > 1 << 20)
-            return ap_bad(a, e, "RAM \"%.40s\" is no number of MiB", ram->text);
-        r = ap_memory(a, n * MIB, e);
+        r = ap_memory_mib(a, "RAM", ram->text, e);
     }
     if (!r && cpus) {
         a->line = cpus->line;
-        if (!ap_number(cpus->text, &n) || !n)
-            return ap_bad(a, e, "Number \"%.40s\" of processors", cpus->text);
-        ap_cpus(a, n);
+        r = ap_cpus_text(a, "Number", cpus->text, e);
     }
     a->efi = number(xml_at(settings, "Startup/Bios"), "EfiEnabled", 0) != 0;
     set_boot(a, settings);

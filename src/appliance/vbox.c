@@ -190,7 +190,6 @@ static int take_machine(struct vbox *v, struct err *e)
     struct appliance *a = v->a;
     const struct xml *m = v->machine, *x;
     const char *s;
-    u64 n;
     int r = 0;
 
     ap_name(a, xml_get(m, "name"));
@@ -202,17 +201,12 @@ static int take_machine(struct vbox *v, struct err *e)
     x = xml_child(v->hardware, "Memory");
     if (!r && x) {
         a->line = x->line;
-        s = xml_get(x, "RAMSize");
-        if (!ap_number(s, &n) || n > 1 << 20)
-            return ap_bad(a, e, "RAMSize=\"%.40s\" is no number of MiB", s ? s : "");
-        r = ap_memory(a, n * MIB, e);
+        r = ap_memory_mib(a, "RAMSize", xml_get(x, "RAMSize"), e);
     }
     x = xml_child(v->hardware, "CPU");
     if (!r && x && (s = xml_get(x, "count"))) {
         a->line = x->line;
-        if (!ap_number(s, &n) || !n)
-            return ap_bad(a, e, "CPU count=\"%.40s\" is no number", s);
-        ap_cpus(a, n);
+        r = ap_cpus_text(a, "CPU count", s, e);
     }
     if (!r)
         add_others(v);

@@ -74,20 +74,14 @@ static int take(struct appliance *a, const struct xml *root, struct err *e)
     const struct xml *h = xml_child(root, "hardware"), *ram = xml_at(h, "memory/ram_size");
     const struct xml *pci = xml_child(h, "pci_bus");
     unsigned nic = 0;
-    u64 n;
     int r;
 
     if (!h)
         return ap_bad(a, e, "describes no machine (no hardware)");
     ap_name(a, ap_stem(a));
     a->m->rtc = RTC_LOCALTIME;
-    n = 128;
-    if (ram) {
-        a->line = ram->line;
-        if (!ap_number(ram->text, &n) || n > 1 << 20)
-            return ap_bad(a, e, "ram_size \"%.40s\" is no number of MiB", ram->text);
-    }
-    r = ap_memory(a, n * MIB, e);
+    a->line = ram ? ram->line : 0;
+    r = ap_memory_mib(a, "ram_size", ram ? ram->text : "128", e);
     if (!r)
         r = add_drives(a, xml_child(pci, "ide_adapter"), "ide_controller",
                        (struct ap_drive){.kind = AP_DISK, .bus = AP_IDE, .where = "IDE"}, e);

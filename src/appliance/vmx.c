@@ -277,21 +277,16 @@ static int take_all(struct vmx *v, struct err *e)
 {
     struct appliance *a = v->a;
     const char *s;
-    u64 n;
     int r = 0;
 
     if (get(v, "encryption.keySafe") || get(v, "encryption.data"))
         return ap_bad(a, e, "the machine is encrypted, which Wirt does not read");
     ap_name(a, get(v, "displayName"));
     ap_system(a, get(v, "guestOS"));
-    if ((s = get(v, "memsize")) && (!ap_number(s, &n) || n > 1 << 20))
-        return ap_bad(a, e, "memsize = \"%.40s\" is no number of MiB", s);
-    r = ap_memory(a, s ? n * MIB : 256 * MIB, e);
-    if (!r && (s = get(v, "numvcpus"))) {
-        if (!ap_number(s, &n) || !n)
-            return ap_bad(a, e, "numvcpus = \"%.40s\" is no number", s);
-        ap_cpus(a, n);
-    }
+    s = get(v, "memsize");
+    r = ap_memory_mib(a, "memsize", s ? s : "256", e);
+    if (!r && (s = get(v, "numvcpus")))
+        r = ap_cpus_text(a, "numvcpus", s, e);
     if (!r && (s = get(v, "uuid.bios")))
         r = ap_uuid(a, s, e);
     if ((s = get(v, "rtc.diffFromUTC")) && !strcmp(s, "0"))

@@ -174,11 +174,8 @@ static int take_vm(struct xva_file *x, const struct xml *object, struct err *e)
     if (!ap_number(s, &n))
         return ap_bad(a, e, "memory_static_max \"%.40s\" is no number", s ? s : "");
     r = ap_memory(a, n, e);
-    if (!r && (s = scalar(vm, "VCPUs_max"))) {
-        if (!ap_number(s, &n) || !n)
-            return ap_bad(a, e, "VCPUs_max \"%.40s\" is no number", s);
-        ap_cpus(a, n);
-    }
+    if (!r && (s = scalar(vm, "VCPUs_max")))
+        r = ap_cpus_text(a, "VCPUs_max", s, e);
     if (!r && (s = scalar(vm, "uuid")))
         r = ap_uuid(a, s, e);
     return r ? r : add_devices(x, scalar(xml_child(object, "struct"), "id"), e);

@@ -113,7 +113,7 @@ static void test_xml(void **state)
     kit_bad(&k, "b.xml",
             "<configuration><properties/><settings><memory><bank><size>x</size></bank></memory>"
             "</settings></configuration>",
-            "memory of \"x\"");
+            "memory/bank/size \"x\"");
     kit_bad(&k, "b.xml",
             "<configuration><properties/><_a_><controller0><drive0><pathname>\\\\.\\PHYSICALDRIVE1"
             "</pathname><type>PHY</type></drive0></controller0></_a_></configuration>",

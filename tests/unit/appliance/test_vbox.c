@@ -126,7 +126,8 @@ static void test_wrong(void **state)
                     "<Property name=\"CRYPT/KeyStore\" value=\"x\"/></HardDisk></HardDisks>"
                     "</MediaRegistry>" HARDWARE(CONTROLLERS)),
             "the disk is encrypted");
-    kit_bad(&k, "b.vbox", MACHINE("<Hardware><Memory RAMSize='x'/></Hardware>"), "RAMSize=\"x\"");
+    kit_bad(&k, "b.vbox", MACHINE("<Hardware><Memory RAMSize='x'/></Hardware>"),
+            "RAMSize \"x\" is no number of MiB");
     kit_bad(&k, "b.vbox", MACHINE("<Hardware>\n<CPU count='0'/></Hardware>"), "b.vbox:6: CPU");
     kit_close(&k);
 }

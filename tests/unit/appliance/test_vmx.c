@@ -127,7 +127,7 @@ static void test_wrong(void **state)
     static const struct {
         const char *text, *why;
     } bad[] = {
-        {"memsize = \"lots\"", "box.vmx:2: memsize = \"lots\" is no number of MiB"},
+        {"memsize = \"lots\"", "box.vmx:2: memsize \"lots\" is no number of MiB"},
         {"memsize = \"1\"", "2 MiB to 1 TiB"},
         {"numvcpus = \"none\"", "is no number"},
         {"no equals sign", "box.vmx:2: is no key = \"value\""},
