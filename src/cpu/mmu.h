@@ -135,6 +135,8 @@ struct mmu_shadow {
     /* This vCPU gave page ram_page PAGE_CODE; UINT64_MAX: others gave some PAGE_CODE or
      * PAGE_WATCH, and writes to them are to be told (mmu_sync_code()). */
     void (*sync)(struct mmu_shadow *s, u64 ram_page);
+    /* A program's CPUID or XGETBV was executed; the 0F of its opcode is at lin. */
+    void (*executed)(struct mmu_shadow *s, u64 lin);
 };
 
 struct mmu_page {

@@ -386,6 +386,8 @@ void exec_cpuid(struct cpu *c, const struct insn *i)
     c->s.gpr[RBX] = r.ebx;
     c->s.gpr[RCX] = r.ecx;
     c->s.gpr[RDX] = r.edx;
+    if (c->shadow && c->user)
+        c->shadow->executed(c->shadow, c->s.rip + i->len - 2);
 }
 
 u64 cpu_tsc(struct cpu *c)

@@ -499,6 +499,8 @@ void exec_xgetbv(struct cpu *c, const struct insn *i)
     if (n > 1 || (n == 1 && !cpuid_has(c->model, FEAT_xgetbv1)))
         cpu_gp(c, 0);
     u64 v = n ? c->s.xcr0 & (c->s.x.xstate_bv | 2) : c->s.xcr0;
+    if (c->shadow && c->user)
+        c->shadow->executed(c->shadow, c->s.rip + i->len - 3);
     c->s.gpr[RAX] = (u32)v;
     c->s.gpr[RDX] = v >> 32;
 }

@@ -18,6 +18,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -28,7 +29,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { VDSO_MAX = 64 << 10 }; /* bytes; of the host's kernel's page of functions */
 enum { PAGE = 4096, STUB_CODE = PAGE, STUB_DATA = 8 * PAGE, STUB_FLAGS = STUB_DATA - 8 };
+_Static_assert(STUB_CODE + STUB_DATA == CHILD_COPIES_AT, "copies lie behind the list");
 _Static_assert(CHILD_OPS * sizeof(struct child_op) <= STUB_FLAGS, "the list has room");
 
 /* Where pages of a guest's programs are not: between a program and its libraries.  Drawn by lot. */
@@ -84,6 +87,13 @@ static long leave_rseq(void)
     return 0;
 }
 
+static long close_all_but(int low, int high)
+{
+    return (low && syscall(SYS_close_range, 0, low - 1, 0)) ||
+           (high > low + 1 && syscall(SYS_close_range, low + 1, high - 1, 0)) ||
+           syscall(SYS_close_range, high + 1, ~0u, 0);
+}
+
 /* The copy's last steps as one of this program; a failure shows as an end instead of the stub's
  * stop. */
 static _Noreturn void become(const struct child *ch, int stub_fd, pid_t parent)
@@ -103,8 +113,7 @@ static _Noreturn void become(const struct child *ch, int stub_fd, pid_t parent)
                      stub_fd, 0) != ch->stub ||
         (u64)syscall(SYS_mmap, data, STUB_DATA, PROT_READ, MAP_SHARED | MAP_FIXED, stub_fd,
                      STUB_CODE) != data ||
-        (ch->ram_fd && syscall(SYS_close_range, 0, ch->ram_fd - 1, 0)) ||
-        syscall(SYS_close_range, ch->ram_fd + 1, ~0u, 0) ||
+        close_all_but(min(ch->ram_fd, stub_fd), max(ch->ram_fd, stub_fd)) ||
         syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0) ||
         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog))
         syscall(SYS_exit_group, 1);
@@ -122,13 +131,15 @@ static int stub_open(struct child *ch)
 {
     int fd = memfd_create("wirt-stub", MFD_CLOEXEC);
 
-    if (fd < 0 || ftruncate(fd, STUB_CODE + STUB_DATA) ||
+    if (fd < 0 || ftruncate(fd, CHILD_COPIES_AT + CHILD_COPIES * PAGE) ||
         pwrite(fd, direct_stub, (size_t)(direct_stub_end - direct_stub), 0) < 0)
         goto failed;
-    void *list = mmap(NULL, STUB_DATA, PROT_READ | PROT_WRITE, MAP_SHARED, fd, STUB_CODE);
+    void *list = mmap(NULL, STUB_DATA + CHILD_COPIES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                      STUB_CODE);
     if (list == MAP_FAILED)
         goto failed;
     ch->ops = list;
+    ch->copies = (u8 *)list + STUB_DATA;
     le64_put((u8 *)list + STUB_FLAGS, FLAG_1);
     return fd;
 failed:;
@@ -208,6 +219,7 @@ int child_start(struct child *ch, int ram_fd)
     int fd = stub_open(ch);
     if (fd < 0)
         return fd;
+    ch->copies_fd = fd;
     op_add(ch, SYS_munmap, 0, ch->stub);
     op_add(ch, SYS_munmap, ch->stub + ch->stub_len, CHILD_TOP - ch->stub - ch->stub_len);
     /* no handlers of ours between: this is a thread among others, and they hold locks */
@@ -243,7 +255,7 @@ void child_end(struct child *ch)
     if (ch->pidfd >= 0)
         close(ch->pidfd);
     if (ch->ops)
-        munmap(ch->ops, STUB_DATA);
+        munmap(ch->ops, STUB_DATA + CHILD_COPIES * PAGE);
     free(ch->xstate);
     free(ch->xstate_seen);
     *ch = (struct child){.pidfd = -1};
@@ -284,6 +296,9 @@ bool child_run(struct child *ch, struct user_regs_struct *regs, enum child_stop 
     *why = CHILD_GONE;
     if (!wait_stop(ch, &status) || ptrace(PTRACE_GETREGS, ch->pid, 0, regs))
         return true;
+    if (regs->cs != 0x33 && regs->rip - getauxval(AT_SYSINFO_EHDR) < VDSO_MAX)
+        regs->rip = 0; /* SYSCALL in 32-bit code comes out at a place of ours, which is no guest's
+                          business */
     ch->flags_left |= !!(regs->eflags & (FLAG_NT | FLAG_ID));
     if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
         *why = CHILD_SYSCALL;

@@ -28,6 +28,7 @@
 #undef PAGE_SIZE
 #undef PAGE_MASK
 
+enum { CHILD_COPIES = 16, CHILD_COPIES_AT = 9 << 12 };
 enum { CHILD_OPS = 512, CHILD_XSTATE_MAX = 16 << 10 };
 
 /* The end of the addresses that a process can map, as Linux has it. */
@@ -39,10 +40,12 @@ struct child_op {
 };
 
 struct child {
-    pid_t pid;  /* 0 = none */
-    int pidfd;  /* for child_interrupt(); -1 = there was none yet */
-    int ram_fd; /* guest memory, by the number that it has in the process */
-    u64 stub;   /* where the stub lies in the process */
+    pid_t pid;     /* 0 = none */
+    int pidfd;     /* for child_interrupt(); -1 = there was none yet */
+    int ram_fd;    /* guest memory, by the number that it has in the process */
+    int copies_fd; /* copies of pages, from CHILD_COPIES_AT on, likewise */
+    u8 *copies;    /* CHILD_COPIES pages: this process's view */
+    u64 stub;      /* where the stub lies in the process */
     u64 stub_len;
     struct child_op *ops; /* the list that the stub works off: this process's view */
     u32 nops;

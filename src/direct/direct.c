@@ -56,7 +56,10 @@ static enum direct_turn run(struct direct *d, struct shadow *s, struct user_regs
                             enum child_stop *why, siginfo_t *info, bool *broken)
 {
     for (;;) {
-        if (!child_run(&s->child, r, why, info)) {
+        bool ran = child_run(&s->child, r, why, info);
+        if (r->cs != USER_CS)
+            shadow_is_mixed(s);
+        if (!ran) {
             *why = CHILD_KICKED;
             when_unfit(d);
             return DIRECT_SOFT;

@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <time.h>
 
-enum { SPACES = 4, KNOWN = 64 };
+enum { SPACES = 4, KNOWN = 64, SEEN = 256 };
 
 /* Selectors of a 64-bit program, as Linux hosts have them, and so what a guest must have. */
 enum { USER_CS = 0x33, USER_SS = 0x2b };
@@ -31,6 +31,12 @@ struct direct {
     struct cpu *c;
     struct shadow space[SPACES];
     u32 turn;
+    struct {
+        u64 root; /* whose program: what another one does to a page that they share is not its */
+        u64 ram_page; /* of the memfd, and 1 */
+        u16 off;
+    } seen[SEEN]; /* CPUID and XGETBV, as they were executed; the last ones */
+    unsigned nseen;
     struct program known[KNOWN], *now;
     bool in_program;
     unsigned entries; /* into the kernel, since `since`; 0: nobody counts */
@@ -84,7 +90,8 @@ void registers_in(struct cpu *c, const struct user_regs_struct *r);
 /* After a trap (si_code of its SIGTRAP): stands before the instruction again that the trap was
  * behind, for the interpreter to do it. */
 void registers_before_trap(struct cpu *c, struct user_regs_struct *r, int code);
-/* After SIGSYS: the old page of time functions, which the host's kernel has answered for, in part. */
+/* After SIGSYS: the old page of time functions, which the host's kernel has answered for, in part.
+ */
 void registers_before_vsyscall(struct user_regs_struct *r, const siginfo_t *info);
 
 #endif

@@ -118,24 +118,45 @@ static bool is_read(const u8 *page, unsigned at)
     return readings >= ENOUGH;
 }
 
-int screen_page(const u8 *page, u16 site[SCREEN_SITES])
+static bool is_known(const u16 *known, unsigned n, unsigned at)
 {
-    int n = 0;
+    while (n-- > 0)
+        if (known[n] == at)
+            return true;
+    return false;
+}
 
+bool screen_page(const u8 *page, const u16 *known, unsigned nknown, struct screened *out)
+{
+    *out = (struct screened){0};
     if (shows_host(page, PAGE))
-        return -1; /* the page before may end in 0F */
+        return false; /* the page before may end in 0F */
     for (unsigned at = 0; at < PAGE; at++) {
         const u8 *p = page + at;
         unsigned left = PAGE - at;
 
-        if (p[0] == 0x0f && shows_host(p + 1, left - 1))
-            return -1; /* a program can do without a breakpoint: IRET with RF, MOV SS before */
+        if (p[0] == 0x0f && shows_host(p + 1, left - 1)) {
+            /* a program can do without a breakpoint: IRET with RF, MOV SS before */
+            if (left < 3 || !is_known(known, nknown, at) || !is_read(page, at) ||
+                out->npatches == SCREEN_PATCHES)
+                return false;
+            out->patch[out->npatches++] = (u16)at;
+            continue;
+        }
         if (!(shows_tables(p, left) || is_gate(p, left)) || !is_read(page, at))
             continue;
         /* a breakpoint is where the instruction begins */
-        if (n == SCREEN_SITES || !at || is_prefix(page[at - 1]))
-            return -1;
-        site[n++] = (u16)at;
+        if (out->nsites == SCREEN_SITES || !at || is_prefix(page[at - 1]))
+            return false;
+        out->site[out->nsites++] = (u16)at;
     }
-    return n;
+    return true;
+}
+
+/* 0F 0B is UD2; the third byte of XGETBV stays, behind it.  Nothing that shows the host begins in
+ * what is left of them: 0B does not, and of 0F there is none but the first. */
+void screen_patch(u8 *copy, const struct screened *s)
+{
+    for (unsigned i = 0; i < s->npatches; i++)
+        copy[s->patch[i] + 1] = 0x0b;
 }

@@ -9,7 +9,8 @@
  * VMMCALL and VMFUNC, by which a host that is a guest itself asks its own; ENCLU; and SYSENTER,
  * which loses its place: a page with their bytes is not executed, in the middle of other
  * instructions too.  A breakpoint would not do: it does not come behind MOV SS, nor when IRET has
- * set RF.
+ * set RF.  But a page may be executed as a copy in which UD2 stands for CPUID and XGETBV that the
+ * program is known to have executed there.
  *
  * SLDT, STR, SGDT, SIDT, SMSW, LAR, LSL, VERR and VERW show little that is nobody's secret, XSAVE
  * and its kind save state that the guest's processor has not got, INT 4 and INT 0x80 have gates on
@@ -22,10 +23,19 @@
 
 #include "base/types.h"
 
-enum { SCREEN_SITES = 4 };
+enum { SCREEN_SITES = 4, SCREEN_PATCHES = 16 };
 
-/* May these 4096 bytes be executed?  -1: no; else the number of offsets in site[] where it must be
- * stopped.  They must not change under the call. */
-int screen_page(const u8 *page, u16 site[SCREEN_SITES]);
+struct screened {
+    unsigned nsites, npatches;
+    u16 site[SCREEN_SITES];    /* offsets where it must be stopped */
+    u16 patch[SCREEN_PATCHES]; /* where UD2 must stand instead: screen_patch() */
+};
+
+/* May these 4096 bytes be executed?  CPUID and XGETBV, whose 0F lies at known[], have been executed
+ * there: so they are instructions.  The bytes must not change under the call. */
+bool screen_page(const u8 *page, const u16 *known, unsigned nknown, struct screened *out);
+
+/* Puts UD2 into a copy of the page, of the same length as what it stands for. */
+void screen_patch(u8 *copy, const struct screened *s);
 
 #endif

@@ -78,6 +78,14 @@ static void op_unmap(struct shadow *s, u64 vpage, u64 pages)
     op(s, (struct child_op){SYS_munmap, {vpage << PAGE_SHIFT, pages << PAGE_SHIFT}});
 }
 
+void shadow_is_mixed(struct shadow *s)
+{
+    if (s->mixed)
+        return;
+    shadow_flush(s);
+    s->mixed = true;
+}
+
 void shadow_flush(struct shadow *s)
 {
     if (!s->used && !s->child.nops)
@@ -88,6 +96,7 @@ void shadow_flush(struct shadow *s)
     s->large = false;
     memset(s->regions, 0, sizeof(s->regions));
     memset(s->site, 0, sizeof(s->site));
+    memset(s->copy, 0, sizeof(s->copy));
     if (!++s->gen) {
         memset(s->page, 0, SHADOW_SIZE * sizeof(*s->page));
         s->gen = 1;
@@ -116,6 +125,9 @@ static void forget(struct shadow *s, struct shadow_page *p)
     for (unsigned i = 0; i < SCREEN_SITES && p->rights & MAPPED_X; i++)
         if (s->site[i] >> PAGE_SHIFT == vpage)
             s->site[i] = 0;
+    for (unsigned i = 0; i < CHILD_COPIES && p->rights & MAPPED_X; i++)
+        if (s->copy[i] == vpage)
+            s->copy[i] = 0;
     p->rights = 0;
 }
 
@@ -266,11 +278,9 @@ static void map_around(struct shadow_owner *o, struct shadow *s, u64 vpage, bool
         struct mmu_page page;
         u32 rights;
 
-        if (v - stub < stub_n || (p && (p->rights & MAPPED_W || v != vpage)) ||
+        if (v - stub < stub_n || (p && (p->rights & (MAPPED_W | MAPPED_X) || v != vpage)) ||
             !(rights = rights_of(o, v, &page)))
             continue;
-        if (p)
-            rights |= p->rights & MAPPED_X;
         enter(o, s, v, page.ram_page, rights);
         run_add(s, &run, v, page.ram_page, rights);
     }
@@ -280,28 +290,30 @@ static void map_around(struct shadow_owner *o, struct shadow *s, u64 vpage, bool
 /* Its data may be mapped all the same, some time; then the program will ask for it once more. */
 static enum page_in refuse(struct shadow_owner *o, struct shadow *s, u64 vpage, u64 ram_page)
 {
+    for (unsigned i = 0; i < CHILD_COPIES; i++)
+        if (s->copy[i] == vpage)
+            s->copy[i] = 0;
     op_unmap(s, vpage, 1);
     enter(o, s, vpage, ram_page, REFUSED);
     return PAGE_IN_CODE;
 }
 
-/* In 32-bit code, which a program gets to by a far jump, the host's SYSCALL does not come back to
- * where it was called: it goes to an address that is the host's. */
-static bool calls_from_32bit(u64 vpage, const u8 *code)
+/* In 32-bit code, which a few programs get to by a far jump, the host's SYSCALL does not come back
+ * to where it was called: it goes to an address that is the host's. */
+static bool calls_from_32bit(const struct shadow *s, u64 vpage, const u8 *code)
 {
-    return vpage >> (32 - PAGE_SHIFT) == 0 &&
+    return s->mixed && vpage >> (32 - PAGE_SHIFT) == 0 &&
            (code[0] == 0x05 || memmem(code, PAGE_SIZE, "\x0f\x05", 2));
 }
 
 /* Places where the page must stop get what is free of the processor's breakpoints. */
-static bool place_sites(struct shadow *s, u64 vpage, const u8 *code)
+static bool place_sites(struct shadow *s, u64 vpage, const struct screened *code)
 {
-    u16 off[SCREEN_SITES];
-    int n = calls_from_32bit(vpage, code) ? -1 : screen_page(code, off);
+    unsigned n = code->nsites;
 
-    for (unsigned i = 0; i < SCREEN_SITES && n > 0; i++)
+    for (unsigned i = 0; i < SCREEN_SITES && n; i++)
         if (!s->site[i])
-            s->site[i] = vpage << PAGE_SHIFT | off[--n];
+            s->site[i] = vpage << PAGE_SHIFT | code->site[--n];
     if (!n)
         return true;
     for (unsigned i = 0; i < SCREEN_SITES; i++)
@@ -310,22 +322,53 @@ static bool place_sites(struct shadow *s, u64 vpage, const u8 *code)
     return false;
 }
 
+/* A copy of the page with what must not run taken out of it; CHILD_COPIES: none is free. */
+static unsigned make_copy(struct shadow *s, u64 vpage, const u8 *page, const struct screened *code)
+{
+    unsigned i = 0;
+
+    while (i < CHILD_COPIES && s->copy[i])
+        i++;
+    if (i == CHILD_COPIES)
+        return i;
+    u8 *copy = s->child.copies + i * PAGE_SIZE;
+    memcpy(copy, page, PAGE_SIZE);
+    screen_patch(copy, code);
+    s->copy[i] = vpage;
+    return i;
+}
+
 static enum page_in map_code(struct shadow_owner *o, struct shadow *s, u64 vpage)
 {
     const struct mem *m = &o->c->vm->mem;
-    struct run run = {0};
+    struct screened code;
     struct mmu_page page;
+    u16 known[SCREEN_PATCHES];
 
     if (!mmu_fill(o->c, vpage << PAGE_SHIFT, TLB_EXEC) ||
         !mmu_look(o->c, vpage << PAGE_SHIFT, &page) || !page.exec)
         return PAGE_IN_SOFT;
     o->hold_code(o, page.ram_page);
-    if (!place_sites(s, vpage, m->hva + (page.ram_page << PAGE_SHIFT)))
+    const u8 *bytes = m->hva + (page.ram_page << PAGE_SHIFT);
+    struct child_op map = {SYS_mmap,
+                           {vpage << PAGE_SHIFT, PAGE_SIZE, PROT_READ | PROT_EXEC,
+                            MAP_SHARED | MAP_FIXED | MAP_POPULATE, (u64)s->child.ram_fd,
+                            page.ram_page << PAGE_SHIFT}};
+    if (calls_from_32bit(s, vpage, bytes) ||
+        !screen_page(bytes, known, o->known(o, page.ram_page, known), &code))
         return refuse(o, s, vpage, page.ram_page);
-    u32 rights = MAPPED | MAPPED_X | (page.large ? MAPPED_LARGE : 0);
-    enter(o, s, vpage, page.ram_page, rights);
-    run_add(s, &run, vpage, page.ram_page, rights);
-    run_end(s, &run);
+    if (code.npatches) {
+        unsigned i = make_copy(s, vpage, bytes, &code);
+        if (i == CHILD_COPIES)
+            return refuse(o, s, vpage, page.ram_page);
+        map.arg[4] = (u64)s->child.copies_fd;
+        map.arg[5] = CHILD_COPIES_AT + i * PAGE_SIZE;
+    }
+    if (!place_sites(s, vpage, &code))
+        return refuse(o, s, vpage, page.ram_page);
+    enter(o, s, vpage, page.ram_page, MAPPED | MAPPED_X | (page.large ? MAPPED_LARGE : 0));
+    op(s, map);
+    s->runs++;
     return PAGE_IN_DONE;
 }
 

@@ -18,6 +18,8 @@ enum { SHADOW_RUNS_MAX = 30000 };
 
 /* struct shadow_page.rights */
 enum { MAPPED = 1, MAPPED_W = 2, MAPPED_X = 4, MAPPED_LARGE = 8, REFUSED = 16 };
+/* shadow_owner.ram_bits besides: some of its instructions are known. */
+enum { HAS_SEEN = 32 };
 
 /* One address space. */
 struct shadow {
@@ -28,6 +30,7 @@ struct shadow {
     u32 turn;      /* when it was used last */
     u32 gen;       /* of the entries that count */
     bool large;    /* some are MAPPED_LARGE */
+    bool mixed;    /* the program has 32-bit code too */
     u32 used, runs;
     struct shadow_page {
         u32 gen;
@@ -37,6 +40,7 @@ struct shadow {
     } * page;               /* SHADOW_SIZE, by hash */
     u32 *list;              /* SHADOW_MAX: which entries count, `used` of them */
     u64 site[SCREEN_SITES]; /* where it must stop; 0 = free */
+    u64 copy[CHILD_COPIES]; /* the page that a copy stands for; 0 = free */
     u64 regions[4];         /* the 2 MiB regions that faulted last */
     u32 nregions;
 };
@@ -53,6 +57,9 @@ struct shadow_owner {
     struct cpu *c;
     /* Writes to this page are to be told from now on: shadow_code_gone(). */
     void (*hold_code)(struct shadow_owner *o, u64 ram_page);
+    /* Offsets in it of what screen_page() may take for known; how many of at most SCREEN_PATCHES.
+     */
+    unsigned (*known)(struct shadow_owner *o, u64 ram_page, u16 *off);
     u8 *ram_bits; /* by page of the memfd: MAPPED_W, MAPPED_X, REFUSED in some shadow */
 };
 
@@ -62,6 +69,9 @@ void shadow_close(struct shadow *s);
 /* The program at `rip` could not reach lin; maps it, and what lies around it. */
 enum page_in shadow_page_in(struct shadow_owner *o, struct shadow *s, u64 lin, u64 rip);
 
+/* The program was seen in 32-bit code. */
+void shadow_is_mixed(struct shadow *s);
+
 /* This page's code is not for the processor: shadow_page_in() said so. */
 bool shadow_refuses(const struct shadow *s, u64 lin);
 
@@ -69,7 +79,7 @@ bool shadow_refuses(const struct shadow *s, u64 lin);
 
 void shadow_flush(struct shadow *s);
 void shadow_flush_page(struct shadow *s, u64 lin);
-/* Code of this page was written, or writes to it are not told any more. */
+/* Code of this page was written, writes to it are not told any more, or more of it is known. */
 void shadow_code_gone(struct shadow *s, u64 ram_page);
 /* Pages got PAGE_CODE or PAGE_WATCH: `ram_page` alone, or, UINT64_MAX, any, by another vCPU, and
  * writes that may have slipped through are told. */

@@ -66,22 +66,65 @@ static void hook_sync(struct mmu_shadow *h, u64 ram_page)
         d->owner.ram_bits[ram_page] &= (u8)~MAPPED_W;
 }
 
-void direct_code_gone(struct direct *d, u64 ram_page)
-{
-    if (likely(!(d->owner.ram_bits[ram_page] & (MAPPED_X | REFUSED))))
-        return;
-    d->owner.ram_bits[ram_page] &= (u8) ~(MAPPED_X | REFUSED);
-    for (unsigned i = 0; i < SPACES; i++)
-        if (d->space[i].valid)
-            shadow_code_gone(&d->space[i], ram_page);
-}
-
 static void hold_code(struct shadow_owner *o, u64 ram_page)
 {
     struct direct *d = container_of(o, struct direct, owner);
 
     d->stats.screened++;
     d->ops->hold_code(d->opaque, ram_page);
+}
+
+static void screen_again(struct direct *d, u64 ram_page)
+{
+    d->owner.ram_bits[ram_page] &= (u8) ~(MAPPED_X | REFUSED);
+    for (unsigned i = 0; i < SPACES; i++)
+        if (d->space[i].valid)
+            shadow_code_gone(&d->space[i], ram_page);
+}
+
+void direct_code_gone(struct direct *d, u64 ram_page)
+{
+    if (likely(!(d->owner.ram_bits[ram_page] & (MAPPED_X | REFUSED | HAS_SEEN))))
+        return;
+    d->owner.ram_bits[ram_page] &= (u8)~HAS_SEEN;
+    for (unsigned i = 0; i < SEEN; i++)
+        if (d->seen[i].ram_page == ram_page + 1)
+            d->seen[i].ram_page = 0;
+    screen_again(d, ram_page);
+}
+
+static unsigned known(struct shadow_owner *o, u64 ram_page, u16 *off)
+{
+    const struct direct *d = container_of(o, struct direct, owner);
+    u64 root = d->c->s.cr3 >> PAGE_SHIFT;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < SEEN && n < SCREEN_PATCHES && o->ram_bits[ram_page] & HAS_SEEN; i++)
+        if (d->seen[i].ram_page == ram_page + 1 && d->seen[i].root == root)
+            off[n++] = d->seen[i].off;
+    return n;
+}
+
+static void hook_executed(struct mmu_shadow *h, u64 lin)
+{
+    struct direct *d = (struct direct *)h;
+    const struct mem *m = &d->c->vm->mem;
+    const u8 *p = tlb_lookup(&d->c->tlbs[MMU_USER], lin, 1, TLB_EXEC);
+    u16 off[SCREEN_PATCHES];
+
+    if (!p || !mem_owns(m, p))
+        return;
+    u64 ram_page = (u64)(p - m->hva) >> PAGE_SHIFT;
+    for (unsigned i = known(&d->owner, ram_page, off); i-- > 0;)
+        if (off[i] == (lin & PAGE_MASK))
+            return;
+    hold_code(&d->owner, ram_page);
+    d->owner.ram_bits[ram_page] |= HAS_SEEN;
+    unsigned at = d->nseen++ % SEEN;
+    d->seen[at].ram_page = ram_page + 1;
+    d->seen[at].root = d->c->s.cr3 >> PAGE_SHIFT;
+    d->seen[at].off = lin & PAGE_MASK;
+    screen_again(d, ram_page);
 }
 
 /* Processes belong to the thread that made them. */
@@ -116,6 +159,8 @@ struct shadow *spaces_loaded(struct direct *d)
         return NULL;
     if (!s->valid || s->pcid != pcid)
         shadow_flush(s);
+    if (!s->valid || s->pcid != pcid)
+        s->mixed = false;
     s->valid = true;
     s->pcid = pcid;
     if (s->child.pid)
@@ -142,10 +187,11 @@ void spaces_failed(struct direct *d, struct shadow *s)
 
 void spaces_open(struct direct *d)
 {
-    d->hooks = (struct mmu_shadow){hook_flush, hook_flush_page, hook_turn_to, hook_drop_pcid,
-                                   hook_sync};
+    d->hooks = (struct mmu_shadow){hook_flush,     hook_flush_page, hook_turn_to,
+                                   hook_drop_pcid, hook_sync,       hook_executed};
     d->owner.c = d->c;
     d->owner.hold_code = hold_code;
+    d->owner.known = known;
     d->thread = pthread_self();
     for (unsigned i = 0; i < SPACES; i++)
         d->space[i].child.pidfd = -1;
