@@ -104,7 +104,7 @@ static _Noreturn void become(const struct child *ch, int stub_fd, pid_t parent)
 
     sigemptyset(&none);
     if (leave_rseq() || syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(u64)) ||
-        syscall(SYS_setsid) < 0 || syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) ||
+        syscall(SYS_setpgid, 0, 0) || syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) ||
         syscall(SYS_getppid) != parent || /* too late for that: it has gone already */
         syscall(SYS_prctl, PR_SET_NAME, "wirt-guest", 0, 0, 0) ||
         syscall(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) ||
