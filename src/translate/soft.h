@@ -104,7 +104,7 @@ struct site {
     u8 decoded : 1; /* i is there */
     u8 shared : 1;  /* the check of a group (share.c) */
     struct insn i;  /* of sites of thunks.insn only */
-} __attribute__((packed, aligned(4)));
+} __attribute__((packed));
 
 /*
  * In front of a block's entry stand a struct site, and code for indirect jumps, which come to
