@@ -178,6 +178,7 @@ static bool stub_stops(struct child *ch)
 {
     u64 end = ch->stub + (u64)(direct_stub_end - direct_stub);
     struct user_regs_struct r;
+    siginfo_t info;
     int status;
 
     for (;;) {
@@ -186,7 +187,8 @@ static bool stub_stops(struct child *ch)
         if (WSTOPSIG(status) == SIGTRAP && !ptrace(PTRACE_GETREGS, ch->pid, 0, &r) && r.rip == end)
             return r.r12 == 0;
         /* child_interrupt() came too late for the program, or somebody sent a signal */
-        if (is_fault(WSTOPSIG(status)) || ptrace(PTRACE_CONT, ch->pid, 0, 0))
+        if (ptrace(PTRACE_GETSIGINFO, ch->pid, 0, &info) ||
+            (is_fault(WSTOPSIG(status)) && info.si_code > 0) || ptrace(PTRACE_CONT, ch->pid, 0, 0))
             return false;
     }
 }

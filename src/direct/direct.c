@@ -83,7 +83,8 @@ static enum direct_turn run(struct direct *d, struct shadow *s, struct user_regs
         if (info->si_signo == SIGSYS)
             registers_before_vsyscall(r, info);
         d->stats.faults++;
-        if (info->si_signo != SIGSEGV ||
+        /* with NT or ID nothing is mapped: the stub would take them away */
+        if (info->si_signo != SIGSEGV || s->child.flags_left ||
             (info->si_code != SEGV_MAPERR && info->si_code != SEGV_ACCERR))
             return DIRECT_STEP;
         u64 start = direct_now();

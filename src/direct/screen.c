@@ -33,7 +33,7 @@ static bool shows_host(const u8 *p, unsigned left)
 static bool shows_tables(const u8 *p, unsigned left)
 {
     if (p[0] != 0x0f || left < 3)
-        return false;
+        return p[0] == 0x0f && left == 2 && p[1] < 4;
     unsigned reg = p[2] >> 3 & 7, is_reg = p[2] >> 6 == 3;
 
     switch (p[1]) {
@@ -44,19 +44,25 @@ static bool shows_tables(const u8 *p, unsigned left)
     case 0x02: /* LAR */
     case 0x03: /* LSL */
         return true;
-    case 0xae: /* XSAVE, XSAVEOPT */
-        return (reg == 4 || reg == 6) && !is_reg;
-    case 0xc7: /* XSAVEC */
-        return reg == 4 && !is_reg;
     default:
         return false;
     }
 }
 
-/* INT 4 and INT 0x80, which the host has gates for. */
-static bool is_gate(const u8 *p, unsigned left)
+/* INT 4 and INT 0x80, which the host has gates for; XSAVE, XSAVEOPT and XSAVEC.  What the page's
+ * end cuts off may be one. */
+static bool acts_wrongly(const u8 *p, unsigned left)
 {
-    return p[0] == 0xcd && left > 1 && (p[1] == 0x04 || p[1] == 0x80);
+    if (p[0] == 0xcd)
+        return left < 2 || p[1] == 0x04 || p[1] == 0x80;
+    if (p[0] != 0x0f || left < 2 || (p[1] != 0xae && p[1] != 0xc7))
+        return false;
+    if (left < 3)
+        return true;
+    if (p[2] >> 6 == 3)
+        return false;
+    unsigned reg = p[2] >> 3 & 7;
+    return (p[1] == 0xae && (reg == 4 || reg == 6)) || (p[1] == 0xc7 && reg == 4);
 }
 
 /* Length of what decodes at p; what does not is taken for one byte. */
@@ -94,11 +100,11 @@ static unsigned skip_prefixes(const u8 *p, unsigned left)
     return n;
 }
 
-/* Does code that is read from `back` bytes before `at` come to an instruction there?  Read from
- * anywhere, x86 code falls into step after a few instructions. */
-static bool comes_to(const u8 *page, unsigned at, unsigned back)
+/* Does code that is read from `start` come to an instruction at `at`?  Read from anywhere, x86 code
+ * falls into step after a few instructions. */
+static bool comes_to(const u8 *page, unsigned start, unsigned at)
 {
-    unsigned pos = at > back ? at - back : 0;
+    unsigned pos = start;
 
     while (pos < at) {
         if (pos + skip_prefixes(page + pos, PAGE - pos) == at)
@@ -108,14 +114,34 @@ static bool comes_to(const u8 *page, unsigned at, unsigned back)
     return pos == at;
 }
 
+/* How many of sixteen readings that begin before `at` come there. */
+static unsigned readings(const u8 *page, unsigned at)
+{
+    enum { NEAREST = 40, READINGS = 16 };
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < READINGS; k++) {
+        unsigned start = at >= NEAREST + READINGS ? at - NEAREST - k : k;
+        n += start < at && comes_to(page, start, at);
+    }
+    return n;
+}
+
 static bool is_read(const u8 *page, unsigned at)
 {
-    enum { NEAREST = 40, FARTHEST = 56, ENOUGH = (FARTHEST - NEAREST) / 2 };
-    unsigned readings = 0;
+    return 2 * readings(page, at) >= min(at, 16u);
+}
 
-    for (unsigned back = NEAREST; back < FARTHEST; back++)
-        readings += comes_to(page, at, back);
-    return readings >= ENOUGH;
+/* Code full of constants is read wrongly more often than not, so one reading is enough to be
+ * careful.  In the page's first bytes, where an instruction from before it may end, it is none. */
+static bool is_stop(const u8 *page, unsigned at)
+{
+    enum { LONGEST = INSN_MAX - 1 };
+    unsigned left = PAGE - at;
+
+    if (acts_wrongly(page + at, left))
+        return at <= LONGEST || readings(page, at);
+    return shows_tables(page + at, left) && (!at || readings(page, at));
 }
 
 static bool is_known(const u16 *known, unsigned n, unsigned at)
@@ -143,7 +169,7 @@ bool screen_page(const u8 *page, const u16 *known, unsigned nknown, struct scree
             out->patch[out->npatches++] = (u16)at;
             continue;
         }
-        if (!(shows_tables(p, left) || is_gate(p, left)) || !is_read(page, at))
+        if (!is_stop(page, at))
             continue;
         /* a breakpoint is where the instruction begins */
         if (out->nsites == SCREEN_SITES || !at || is_prefix(page[at - 1]))

@@ -15,7 +15,7 @@
  * SLDT, STR, SGDT, SIDT, SMSW, LAR, LSL, VERR and VERW show little that is nobody's secret, XSAVE
  * and its kind save state that the guest's processor has not got, INT 4 and INT 0x80 have gates on
  * the host, which lose their place or the upper half of RAX.  Their bytes are frequent in
- * constants, so they count where code that is read from somewhat earlier comes to them, and each
+ * constants, so they count where code that is read from somewhat earlier may come to them, and each
  * gets one of the four breakpoints that a processor has.
  */
 #ifndef WIRT_DIRECT_SCREEN_H
