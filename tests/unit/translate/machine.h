@@ -31,12 +31,15 @@ static void no_change(void *opaque, u64 base, u64 size)
 {
 }
 
-/* check: as `wirt run --check` does. */
-static void open_machine(struct machine *m, const struct engine_ops *engine, bool check)
+/* More of it: how. */
+static void open_machine_as(struct machine *m, const struct engine_ops *engine,
+                            const struct cpu_config *how)
 {
-    struct cpu_config cfg = {.count = 1, .model = "max", .check = check};
+    struct cpu_config cfg = *how;
     struct err e = {0};
 
+    cfg.count = 1;
+    cfg.model = "max";
     memset(m, 0, sizeof(*m));
     if (vm_init(&m->vm, "random", RAM, &e))
         fail_msg("%s", e.msg);
@@ -49,12 +52,18 @@ static void open_machine(struct machine *m, const struct engine_ops *engine, boo
     m->c = (struct cpu *)m->vm.vcpu[0].e; /* first in both engines' structures */
 }
 
-static void segment(struct cpu *c, unsigned n, u16 sel, u16 attr)
+/* check: as `wirt run --check` does. */
+static void open_machine(struct machine *m, const struct engine_ops *engine, bool check)
+{
+    open_machine_as(m, engine, &(struct cpu_config){.check = check});
+}
+
+static inline void segment(struct cpu *c, unsigned n, u16 sel, u16 attr)
 {
     c->s.seg[n] = (struct segment){.sel = sel, .limit = UINT32_MAX, .attr = attr};
 }
 
-static void set_state(struct machine *m, bool long_mode, const struct cpu_state *start)
+static inline void set_state(struct machine *m, bool long_mode, const struct cpu_state *start)
 {
     struct cpu *c = m->c;
     u64 *pt = (u64 *)(m->vm.mem.hva + 0x1000);
