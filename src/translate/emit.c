@@ -254,8 +254,8 @@ static bool uses_high_byte(const struct insn *i)
 
 static void emit_vex(struct emit *e, const struct insn *i, const u8 *raw, u8 rxb)
 {
-    while (is_legacy_prefix(*raw))
-        raw++;
+    while (is_legacy_prefix(*raw) || (i->mode == CODE64 && (*raw & 0xf0) == REX))
+        raw++; /* a REX that another prefix follows counts for nothing, but is there */
     unsigned pp = raw[*raw == 0xc5 ? 1 : 2] & 3;
     unsigned low = (~(unsigned)i->vex_v & 15) << 3 | (i->vex_l ? 4 : 0) | pp;
 

@@ -499,6 +499,17 @@ test_vectors:
         OUT     "xsavec stays in its 832 bytes", 8, 1
         OUT     "xsavec: XCOMP_BV", 6, 0x8000000000000007
         mov     word [p_xsave.how + 2], 0x24ae
+        ; REX that counts for nothing, before VEX: vmovsldup; of another prefix it would be no instruction
+        PROG    p_rexvex
+        mov     eax, 0x11223344
+        vmovd   xmm1, eax
+        db      0x40, 0x64, 0xc5, 0xfa, 0x12, 0xc1
+        vmovq   rbx, xmm0
+        int     0x81
+        cpuid                           ; so this is the translator's
+        ENDPROG p_rexvex
+        GO      p_rexvex
+        OUT     "vmovsldup with REX and FS", 3, 0x1122334411223344
         ; CR0.TS
         PROG    p_sse
         pxor    xmm0, xmm0
