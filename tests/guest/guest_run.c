@@ -166,7 +166,7 @@ static bool find_engines(struct board *b, const char *names)
     if (!strncmp(names, "direct", 6)) {
         b->direct = true;
         b->runs_wanted = names[6] == '=' ? strtoull(names + 7, NULL, 10) : 0;
-        names = "soft";
+        names = strchr(names, ',') ? "soft,interp" : "soft";
     }
     const char *comma = strchr(names, ',');
 
