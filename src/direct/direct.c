@@ -71,7 +71,7 @@ static enum direct_turn run(struct direct *d, struct shadow *s, struct user_regs
             return DIRECT_DONE;
         case CHILD_SYSCALL:
             d->stats.calls++;
-            r->rip -= 2;
+            r->rip = r->rip >= 2 ? r->rip - 2 : 0; /* 0: child_run() found it nowhere */
             return DIRECT_STEP;
         case CHILD_SIGNAL:
             break;
