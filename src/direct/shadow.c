@@ -92,7 +92,7 @@ void shadow_flush(struct shadow *s)
         return;
     s->drop_all = true;
     s->child.nops = 0;
-    s->used = s->runs = s->nregions = 0;
+    s->used = s->runs = s->page_ins = s->nregions = 0;
     s->large = false;
     memset(s->regions, 0, sizeof(s->regions));
     memset(s->site, 0, sizeof(s->site));
@@ -402,7 +402,8 @@ enum page_in shadow_page_in(struct shadow_owner *o, struct shadow *s, u64 lin, u
     if (lin >= CHILD_TOP || lin < LOWEST || lin - stub < s->child.stub_len ||
         reaches_over(rip, lin))
         return PAGE_IN_SOFT;
-    if (s->used + REGION > SHADOW_MAX || s->runs + REGION > SHADOW_RUNS_MAX)
+    if (s->used + REGION > SHADOW_MAX || s->runs + REGION > SHADOW_RUNS_MAX ||
+        s->page_ins++ == SHADOW_PAGE_INS_MAX)
         shadow_flush(s);
     if ((s->drop_all || s->child.nops > CHILD_OPS / 4) && !shadow_apply(s))
         return PAGE_IN_BROKEN;

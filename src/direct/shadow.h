@@ -15,6 +15,9 @@
 enum { SHADOW_BITS = 18, SHADOW_SIZE = 1 << SHADOW_BITS, SHADOW_MAX = SHADOW_SIZE / 2 };
 /* Mappings that are not joined; the host has 65,530 by default (vm.max_map_count). */
 enum { SHADOW_RUNS_MAX = 30000 };
+/* Page-ins until it starts anew.  Each may take up to three pages of the host's tables, which count
+ * for nobody: 100 MiB in all. */
+enum { SHADOW_PAGE_INS_MAX = 8192 };
 
 /* struct shadow_page.rights */
 enum { MAPPED = 1, MAPPED_W = 2, MAPPED_X = 4, MAPPED_LARGE = 8, REFUSED = 16 };
@@ -31,7 +34,7 @@ struct shadow {
     u32 gen;       /* of the entries that count */
     bool large;    /* some are MAPPED_LARGE */
     bool mixed;    /* the program has 32-bit code too */
-    u32 used, runs;
+    u32 used, runs, page_ins;
     struct shadow_page {
         u32 gen;
         u32 rights;
