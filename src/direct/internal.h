@@ -40,6 +40,7 @@ struct direct {
     struct program known[KNOWN], *now;
     bool in_program;
     unsigned entries; /* into the kernel, since `since`; 0: nobody counts */
+    unsigned sample;  /* how many of them until the clock is read */
     bool exact;       /* cpu_since is there, and decides */
     u64 since;        /* host TSC */
     u64 cpu_since;    /* ns of this thread's time */

@@ -12,13 +12,15 @@
 /* Microseconds. */
 enum {
     STAY_ENTER = 300, /* in the program, between two times in its kernel, to run directly */
+    STAY_SHORT = 30,
     STAY_LEAVE = 100, /* and to be sent back */
     WAIT_MIN = 20000, /* for another try */
     WAIT_MAX = 2000000,
     FAULTS_MAX = 5000, /* spent with page-ins, before anybody asks what came of it */
 };
 
-enum { ENTRIES = 4 };
+/* Times in the kernel until the clock is read again; where it was found to be there often. */
+enum { ENTRIES = 4, ENTRIES_SHORT = 32 };
 
 u64 direct_cpu_time(clockid_t clock)
 {
@@ -56,14 +58,15 @@ static void left_program(struct direct *d)
 {
     bool begins = !d->entries;
 
-    if (!begins && d->entries++ < ENTRIES)
+    if (!begins && d->entries++ < d->sample)
         return;
-    u64 us = begins ? 0 : (direct_now() - d->since) / ENTRIES / d->per_us;
+    u64 t = direct_now(), us = begins ? 0 : (t - d->since) / (d->sample * d->per_us);
     if (!begins && d->exact)
-        d->now->stay = (direct_cpu_time(CLOCK_THREAD_CPUTIME_ID) - d->cpu_since) / ENTRIES;
+        d->now->stay = (direct_cpu_time(CLOCK_THREAD_CPUTIME_ID) - d->cpu_since) / d->sample;
     d->exact = !begins && !d->exact && us >= STAY_ENTER;
+    d->sample = begins || us >= STAY_SHORT ? ENTRIES : ENTRIES_SHORT;
     d->entries = 1;
-    d->since = direct_now();
+    d->since = t;
     if (d->exact)
         d->cpu_since = direct_cpu_time(CLOCK_THREAD_CPUTIME_ID);
 }
